@@ -1,0 +1,1 @@
+"""vidfs: a video-host account as a directory."""
