@@ -1,0 +1,1 @@
+"""The tree: names, inode numbers and attributes of everything in an account."""

@@ -1,0 +1,72 @@
+"""The upload journal on disk, in the same file as the catalogue.
+
+One file for both, so that "this code now belongs to that node, and its job is done" is one
+transaction.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from vidfs.tree.store import Store
+from vidfs.types import Inode, Job, JobState
+
+_COLUMNS = (
+    "inode, state, clean, size, sha1, sha256, attempts, reason, not_before, sent_folder,"
+    " sent_title, sent_at, code, obsolete, successor"
+)
+_MARKS = ",".join("?" * 15)
+_ASSIGNMENTS = ", ".join(f"{name.strip()}=?" for name in _COLUMNS.split(","))
+
+
+class SqlJournal:
+    """Rows of table `job`. Same thread and same atomicity as `Store`."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def create(self, inode: Inode | None, state: JobState) -> Job:
+        job = Job(id=0, inode=inode, state=state)
+        cursor = self._store.db.execute(
+            f"INSERT INTO job ({_COLUMNS}) VALUES ({_MARKS})", _to_row(job)
+        )
+        assert cursor.lastrowid is not None
+        job.id = cursor.lastrowid
+        return job
+
+    def save(self, job: Job, *, durable: bool = False) -> None:
+        """Write the row. *durable*: it, and all before it, is on disk on return."""
+        context = self._store.durable() if durable else self._store.transaction()
+        with context:
+            self._store.db.execute(
+                f"UPDATE job SET {_ASSIGNMENTS} WHERE id=?", (*_to_row(job), job.id)
+            )
+
+    def drop(self, job: Job) -> None:
+        self._store.db.execute("DELETE FROM job WHERE id=?", (job.id,))
+
+    def load(self) -> Sequence[Job]:
+        """All rows, oldest first."""
+        rows = self._store.db.execute(f"SELECT id, {_COLUMNS} FROM job ORDER BY id")
+        return [_to_job(row) for row in rows]
+
+
+def _to_row(job: Job) -> tuple[object, ...]:
+    return (
+        job.inode, job.state.value, int(job.clean), job.size_bytes, job.sha1, job.sha256,
+        job.attempts, job.reason, job.not_before, job.sent_folder, job.sent_title, job.sent_at,
+        job.code, json.dumps(job.obsolete), job.successor,
+    )  # fmt: skip
+
+
+def _to_job(row: Sequence[object]) -> Job:
+    (id_, inode, state, clean, size, sha1, sha256, attempts, reason, not_before, sent_folder,
+     sent_title, sent_at, code, obsolete, successor) = row  # fmt: skip
+    return Job(
+        id=id_, inode=inode, state=JobState(state), clean=bool(clean),  # type: ignore[arg-type]
+        size_bytes=size, sha1=sha1, sha256=sha256, attempts=attempts,  # type: ignore[arg-type]
+        reason=reason, not_before=not_before, sent_folder=sent_folder,  # type: ignore[arg-type]
+        sent_title=sent_title, sent_at=sent_at, code=code,  # type: ignore[arg-type]
+        obsolete=json.loads(str(obsolete)), successor=successor,  # type: ignore[arg-type]
+    )  # fmt: skip

@@ -1,0 +1,46 @@
+"""What an inode number stands for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from vidfs.types import Inode, NodeKind
+
+
+class SizeSource(IntEnum):
+    """Where a size is from; a later one wins over an earlier one."""
+
+    UNKNOWN = 0
+    UPLOADED = 1  # what this machine sent under that code
+    HOST = 2  # what the host says, in a listing or asked for
+
+
+@dataclass(slots=True, weakref_slot=True, eq=False, kw_only=True)
+class Node:
+    """A file or folder of the account, as the catalogue has it.
+
+    There is at most one object per inode number at any time (`Tree` sees to it), so layers
+    may hold on to it and compare with `is`. Only `Tree` changes it.
+    """
+
+    inode: Inode
+    parent: Inode  # the root is its own parent
+    name: str  # as shown, unique in its folder
+    kind: NodeKind
+    remote: str | None  # folder id or file code; None: not at the host (yet)
+    title: str  # as the host has it, or as it was sent
+    given: str | None  # name given through this mount
+    size_bytes: int | None
+    size_source: SizeSource
+    mtime_ns: int | None  # set through this mount; None: the host's time counts
+    uploaded_at: float | None  # Unix seconds
+    sha1: str | None
+    readable: bool  # False: blocked or broken at the host
+    unsettled_since: float | None  # our newest change that no listing has confirmed yet
+    stale_title: str | None  # the title before that change: a lagging listing may show it
+    linked: bool = True  # False: removed from the tree, but somebody still holds it
+
+    @property
+    def is_folder(self) -> bool:
+        return self.kind is NodeKind.FOLDER

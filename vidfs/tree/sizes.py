@@ -1,0 +1,139 @@
+"""Sizes that listings leave out, asked for ahead of whoever walks a folder.
+
+A file that can be read must never show a wrong size, so `ensure` waits for the host where
+nothing is known. It asks for the neighbours too: one batch of file/info where that tells
+sizes, else single calls for a window that grows while the same folder is being looked at.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+import trio
+from cachetools import LRUCache
+
+from vidfs.errors import VidfsError
+from vidfs.hosts.api import VideoHost
+from vidfs.tree.node import Node, SizeSource
+from vidfs.tree.tree import Tree
+from vidfs.types import FileCode, Inode
+
+log = logging.getLogger(__name__)
+
+_BATCH_WINDOW = 500  # files asked for at once where one call answers many
+_SINGLE_WINDOW_MAX = 64  # the most single calls ahead of a walker
+_DEADLINE_S = 30.0
+
+
+class SizeFinder:
+    def __init__(self, tree: Tree, host: VideoHost, *, on_found: Callable[[Inode], None]) -> None:
+        """*on_found* is told of every node whose size became known behind the kernel's back."""
+        self._tree = tree
+        self._host = host
+        self._on_found = on_found
+        self._asking: dict[Inode, trio.Event] = {}
+        self._windows: LRUCache[Inode, int] = LRUCache(256)
+        self._nursery: trio.Nursery | None = None
+
+    def start(self, nursery: trio.Nursery) -> None:
+        self._nursery = nursery
+
+    @property
+    def can_ask(self) -> bool:
+        """Whether this host tells sizes at all beside its listings."""
+        capabilities = self._host.capabilities
+        return capabilities.info_sizes or capabilities.read_content
+
+    async def ensure(self, node: Node) -> int | None:
+        """The size of *node*'s content in bytes; None only where the host can't tell.
+
+        Errors: HostError if the host doesn't answer in time.
+        """
+        if node.size_bytes is not None or node.remote is None or not self.can_ask:
+            return node.size_bytes
+        if node.inode not in self._asking:
+            self._ask(self._with_neighbours(node))
+        event = self._asking.get(node.inode)
+        if event is not None:
+            with trio.fail_after(_DEADLINE_S):
+                await event.wait()
+        if node.size_bytes is None and node.linked and node.readable:
+            # The batch failed or left it out: the error must reach whoever asks.
+            with trio.fail_after(_DEADLINE_S):
+                size_bytes = await self._host.find_size(FileCode(node.remote))
+            if size_bytes is not None:
+                self._tree.set_size(node, size_bytes, SizeSource.HOST)
+        return node.size_bytes
+
+    def _with_neighbours(self, node: Node) -> list[Node]:
+        """*node* first, then those after it in its folder that lack a size as well."""
+        folder = self._tree.get(node.parent)
+        if self._host.capabilities.info_sizes:
+            window = _BATCH_WINDOW
+        else:
+            window = min(2 * self._windows.get(folder.inode, 1), _SINGLE_WINDOW_MAX)
+            self._windows[folder.inode] = window
+        wanted = [node]
+        after = False
+        for other in self._tree.entries(folder).values():
+            after = after or other is node
+            if after and other is not node and self._lacks_size(other):
+                wanted.append(other)
+                if len(wanted) >= window:
+                    break
+        return wanted
+
+    def _lacks_size(self, node: Node) -> bool:
+        return (
+            not node.is_folder
+            and node.size_bytes is None
+            and node.remote is not None
+            and node.readable
+            and node.inode not in self._asking
+        )
+
+    def _ask(self, nodes: Sequence[Node]) -> None:
+        assert self._nursery is not None
+        for node in nodes:
+            self._asking[node.inode] = trio.Event()
+        if self._host.capabilities.info_sizes:
+            step = self._host.capabilities.info_batch_max
+            for start in range(0, len(nodes), step):
+                self._nursery.start_soon(self._ask_batch, nodes[start : start + step])
+        else:
+            for node in nodes:
+                self._nursery.start_soon(self._ask_one, node)
+
+    async def _ask_batch(self, nodes: Sequence[Node]) -> None:
+        try:
+            with trio.move_on_after(_DEADLINE_S):
+                infos = await self._host.file_info([FileCode(n.remote or "") for n in nodes])
+                for node in nodes:
+                    info = infos.get(FileCode(node.remote or ""))
+                    if info is not None and info.size_bytes is not None:
+                        self._found(node, info.size_bytes)
+        except VidfsError as error:
+            log.debug("sizes of %d files not told: %s", len(nodes), error)
+        finally:
+            self._answered(nodes)
+
+    async def _ask_one(self, node: Node) -> None:
+        try:
+            with trio.move_on_after(_DEADLINE_S):
+                size_bytes = await self._host.find_size(FileCode(node.remote or ""))
+                if size_bytes is not None:
+                    self._found(node, size_bytes)
+        except VidfsError as error:
+            log.debug("size of %s not told: %s", node.name, error)
+        finally:
+            self._answered([node])
+
+    def _found(self, node: Node, size_bytes: int) -> None:
+        if node.size_bytes is None and node.linked:
+            self._tree.set_size(node, size_bytes, SizeSource.HOST)
+            self._on_found(node.inode)
+
+    def _answered(self, nodes: Sequence[Node]) -> None:
+        for node in nodes:
+            self._asking.pop(node.inode).set()

@@ -1,0 +1,318 @@
+"""The catalogue on disk: schema, migrations and every statement on nodes.
+
+One SQLite file per account, one connection, used from the main thread only: statements are
+short, and a synchronous call is an atomic step for everybody else (no task switch).
+
+Durability: the file is in WAL mode. `synchronous=NORMAL` is enough for the tree (SIGKILL
+loses nothing, a power cut loses seconds of what the host can tell again); the journal of
+uploads beside it asks for `durable()` where a row must be on disk before anything goes on.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from vidfs.errors import SpoolDamagedError
+from vidfs.tree.node import Node, SizeSource
+from vidfs.types import ROOT_INODE, Inode, NodeKind
+
+SCHEMA_VERSION = 1
+
+_SCHEMA = """
+-- Facts about the file itself and the account: 'account' (whose catalogue this is).
+CREATE TABLE meta (
+    key   TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) WITHOUT ROWID;
+
+-- Every entry of the tree, those of folders never listed excepted.
+CREATE TABLE node (
+    inode           INTEGER PRIMARY KEY AUTOINCREMENT, -- never given twice; the root is 1
+    parent          INTEGER NOT NULL,  -- inode of the folder; the root's is itself
+    name            TEXT NOT NULL,     -- as shown; unique among the folder's entries
+    kind            INTEGER NOT NULL,  -- NodeKind
+    remote          TEXT,              -- folder id or file code; NULL: not at the host (yet)
+    title           TEXT NOT NULL,     -- at the host, as last seen or as sent; '' without remote
+    given           TEXT,              -- name given through the mount; NULL: derived from title
+    size            INTEGER,           -- bytes; NULL: not known
+    size_source     INTEGER NOT NULL,  -- SizeSource
+    mtime_ns        INTEGER,           -- set through the mount (folders: our last change
+                                       -- inside); NULL: uploaded_at counts
+    uploaded_at     REAL,              -- Unix seconds by our clock; NULL: the host doesn't say
+    sha1            TEXT,              -- lower-case hex, of the host's or of what we sent
+    readable        INTEGER NOT NULL,  -- 0: blocked or broken at the host
+    extra           TEXT,              -- JSON object of further attributes; NULL: none
+    unsettled_since REAL,              -- Unix seconds of our newest change that no listing has
+                                       -- confirmed; NULL: settled
+    stale_title     TEXT               -- title before that change; NULL: none or new
+);
+CREATE INDEX node_by_parent ON node (parent, name);
+CREATE UNIQUE INDEX node_by_remote ON node (kind, remote) WHERE remote IS NOT NULL;
+
+-- When each folder was last seen whole.
+CREATE TABLE listing (
+    inode        INTEGER PRIMARY KEY,  -- the folder's
+    requested_at REAL NOT NULL         -- Unix seconds, before the listing was asked for
+);
+
+-- What we deleted: a listing that lags behind must not bring it back.
+CREATE TABLE tombstone (
+    kind       INTEGER NOT NULL,
+    remote     TEXT NOT NULL,
+    deleted_at REAL NOT NULL,          -- Unix seconds
+    PRIMARY KEY (kind, remote)
+) WITHOUT ROWID;
+
+-- What lies in the trash at the host, and where it came from.
+CREATE TABLE trash (
+    kind       INTEGER NOT NULL,
+    remote     TEXT NOT NULL,
+    name       TEXT NOT NULL,          -- as it was shown
+    title      TEXT NOT NULL,          -- as the host had it
+    folder     TEXT NOT NULL,          -- folder id it was in
+    path       TEXT NOT NULL,          -- path of that folder, for people
+    deleted_at REAL NOT NULL,          -- Unix seconds
+    PRIMARY KEY (kind, remote)
+) WITHOUT ROWID;
+
+-- The upload journal (tree/journal.py): one row for every file with bytes in the spool.
+CREATE TABLE job (
+    id          INTEGER PRIMARY KEY AUTOINCREMENT, -- also names the spool file
+    inode       INTEGER,           -- whose bytes; NULL: only the outcome is left to settle
+    state       TEXT NOT NULL,     -- JobState
+    clean       INTEGER NOT NULL,  -- while writing: nothing written since a descriptor was closed
+    size        INTEGER NOT NULL,  -- bytes, true from 'sealed' on
+    sha1        TEXT,              -- lower-case hex, from 'queued' on
+    sha256      TEXT,              -- likewise, where the host takes it
+    attempts    INTEGER NOT NULL,  -- uploads begun
+    reason      TEXT NOT NULL,     -- why parked, or what the last attempt met; '' if nothing
+    not_before  REAL NOT NULL,     -- Unix seconds of the next attempt
+    sent_folder TEXT,              -- of the attempt under way: folder id …
+    sent_title  TEXT,              -- … title …
+    sent_at     REAL,              -- … and start, Unix seconds; NULL: none under way
+    code        TEXT,              -- the host's answer, from 'confirming' on
+    obsolete    TEXT NOT NULL,     -- JSON list of file codes to remove once this one is there
+    successor   INTEGER            -- without inode: the job whose `obsolete` gets the outcome
+);
+CREATE INDEX job_by_inode ON job (inode);
+"""
+
+_COLUMNS = (
+    "inode, parent, name, kind, remote, title, given, size, size_source, mtime_ns, uploaded_at,"
+    " sha1, readable, unsettled_since, stale_title"
+)
+
+
+class Store:
+    """The open catalogue. Not thread-safe, on purpose."""
+
+    def __init__(self, path: Path) -> None:
+        """Errors: SpoolDamagedError if the file isn't a catalogue or is from a newer vidfs."""
+        self.path = path
+        try:
+            self.db = sqlite3.connect(path, isolation_level=None, cached_statements=256)
+            self.db.execute("PRAGMA journal_mode=WAL")
+            self.db.execute("PRAGMA synchronous=NORMAL")
+            self.db.execute("PRAGMA cache_size=-32768")  # 32 MiB at most
+            self.db.execute("PRAGMA busy_timeout=5000")
+            self._migrate()
+        except sqlite3.DatabaseError as error:
+            raise SpoolDamagedError(f"the catalogue {path} can't be used: {error}") from None
+
+    def _migrate(self) -> None:
+        (version,) = self.db.execute("PRAGMA user_version").fetchone()
+        if version > SCHEMA_VERSION:
+            raise SpoolDamagedError(f"the catalogue {self.path} is from a newer version of vidfs")
+        if version == 0:
+            with self.transaction():
+                for statement in _SCHEMA.split(";\n"):
+                    self.db.execute(statement)
+                self.db.execute(
+                    "INSERT INTO node (inode, parent, name, kind, title, size_source, readable)"
+                    " VALUES (?, ?, '', ?, '', 0, 1)",
+                    (ROOT_INODE, ROOT_INODE, NodeKind.FOLDER),
+                )
+                self.db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+
+    def close(self) -> None:
+        self.db.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing; joins a transaction that is already open."""
+        if self.db.in_transaction:
+            yield
+            return
+        self.db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self.db.execute("ROLLBACK")
+            raise
+        self.db.execute("COMMIT")
+
+    @contextmanager
+    def durable(self) -> Iterator[None]:
+        """A transaction that is on disk, with all before it, when the block ends."""
+        assert not self.db.in_transaction
+        self.db.execute("PRAGMA synchronous=FULL")
+        try:
+            with self.transaction():
+                yield
+        finally:
+            self.db.execute("PRAGMA synchronous=NORMAL")
+
+    # --- nodes ---------------------------------------------------------------------
+
+    def load_node(self, inode: Inode) -> Node | None:
+        row = self.db.execute(f"SELECT {_COLUMNS} FROM node WHERE inode=?", (inode,)).fetchone()
+        return _to_node(row) if row else None
+
+    def load_child(self, parent: Inode, name: str) -> Node | None:
+        row = self.db.execute(
+            f"SELECT {_COLUMNS} FROM node WHERE parent=? AND name=? AND inode<>1", (parent, name)
+        ).fetchone()
+        return _to_node(row) if row else None
+
+    def load_children(self, parent: Inode) -> list[Node]:
+        rows = self.db.execute(
+            f"SELECT {_COLUMNS} FROM node WHERE parent=? AND inode<>1", (parent,)
+        )
+        return [_to_node(row) for row in rows]
+
+    def find_inode_by_remote(self, kind: NodeKind, remote: str) -> Inode | None:
+        row = self.db.execute(
+            "SELECT inode FROM node WHERE kind=? AND remote=?", (kind, remote)
+        ).fetchone()
+        return Inode(row[0]) if row else None
+
+    def inodes_by_remote(self, kind: NodeKind, remotes: Sequence[str]) -> dict[str, Inode]:
+        found: dict[str, Inode] = {}
+        for start in range(0, len(remotes), 500):
+            part = remotes[start : start + 500]
+            marks = ",".join("?" * len(part))
+            found.update(
+                (remote, Inode(inode))
+                for remote, inode in self.db.execute(
+                    f"SELECT remote, inode FROM node WHERE kind=? AND remote IN ({marks})",
+                    (kind, *part),
+                )
+            )
+        return found
+
+    def next_inode(self) -> Inode:
+        row = self.db.execute("SELECT seq FROM sqlite_sequence WHERE name='node'").fetchone()
+        return Inode((row[0] if row else ROOT_INODE) + 1)
+
+    def save_nodes(self, nodes: Iterable[Node]) -> None:
+        """Insert or replace rows; `extra` of existing rows is kept."""
+        self.db.executemany(
+            f"INSERT INTO node ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+            " ON CONFLICT (inode) DO UPDATE SET parent=excluded.parent, name=excluded.name,"
+            " kind=excluded.kind, remote=excluded.remote, title=excluded.title,"
+            " given=excluded.given, size=excluded.size, size_source=excluded.size_source,"
+            " mtime_ns=excluded.mtime_ns, uploaded_at=excluded.uploaded_at, sha1=excluded.sha1,"
+            " readable=excluded.readable, unsettled_since=excluded.unsettled_since,"
+            " stale_title=excluded.stale_title",
+            map(_to_row, nodes),
+        )
+
+    def save_extras(self, extras: Iterable[tuple[str | None, Inode]]) -> None:
+        self.db.executemany("UPDATE node SET extra=? WHERE inode=?", extras)
+
+    def load_extra(self, inode: Inode) -> str | None:
+        row = self.db.execute("SELECT extra FROM node WHERE inode=?", (inode,)).fetchone()
+        return row[0] if row else None
+
+    def load_extras(self, parent: Inode) -> dict[Inode, str]:
+        """Of all entries of a folder that have any."""
+        return dict(
+            self.db.execute(
+                "SELECT inode, extra FROM node WHERE parent=? AND extra IS NOT NULL", (parent,)
+            )
+        )
+
+    def delete_nodes(self, inodes: Iterable[Inode]) -> None:
+        keys = [(inode,) for inode in inodes]
+        self.db.executemany("DELETE FROM node WHERE inode=?", keys)
+        self.db.executemany("DELETE FROM listing WHERE inode=?", keys)
+
+    # --- listings, tombstones, trash -------------------------------------------------
+
+    def find_listed_at(self, folder: Inode) -> float | None:
+        row = self.db.execute(
+            "SELECT requested_at FROM listing WHERE inode=?", (folder,)
+        ).fetchone()
+        return row[0] if row else None
+
+    def save_listed_at(self, folder: Inode, requested_at: float) -> None:
+        self.db.execute("INSERT OR REPLACE INTO listing VALUES (?,?)", (folder, requested_at))
+
+    def has_any_listing(self) -> bool:
+        return self.db.execute("SELECT 1 FROM listing LIMIT 1").fetchone() is not None
+
+    def save_tombstone(self, kind: NodeKind, remote: str, deleted_at: float) -> None:
+        self.db.execute(
+            "INSERT OR REPLACE INTO tombstone VALUES (?,?,?)", (kind, remote, deleted_at)
+        )
+
+    def find_tombstone(self, kind: NodeKind, remote: str) -> float | None:
+        row = self.db.execute(
+            "SELECT deleted_at FROM tombstone WHERE kind=? AND remote=?", (kind, remote)
+        ).fetchone()
+        return row[0] if row else None
+
+    def has_tombstones(self) -> bool:
+        return self.db.execute("SELECT 1 FROM tombstone LIMIT 1").fetchone() is not None
+
+    def drop_tombstones(self, before: float) -> None:
+        self.db.execute("DELETE FROM tombstone WHERE deleted_at<?", (before,))
+
+    def save_trash(
+        self,
+        kind: NodeKind,
+        remote: str,
+        *,
+        name: str,
+        title: str,
+        folder: str,
+        path: str,
+        deleted_at: float,
+    ) -> None:
+        self.db.execute(
+            "INSERT OR REPLACE INTO trash VALUES (?,?,?,?,?,?,?)",
+            (kind, remote, name, title, folder, path, deleted_at),
+        )
+
+    # --- meta --------------------------------------------------------------------------
+
+    def find_meta(self, key: str) -> str | None:
+        row = self.db.execute("SELECT value FROM meta WHERE key=?", (key,)).fetchone()
+        return row[0] if row else None
+
+    def save_meta(self, key: str, value: str) -> None:
+        self.db.execute("INSERT OR REPLACE INTO meta VALUES (?,?)", (key, value))
+
+
+def _to_node(row: Sequence[object]) -> Node:
+    (inode, parent, name, kind, remote, title, given, size, size_source, mtime_ns, uploaded_at,
+     sha1, readable, unsettled_since, stale_title) = row  # fmt: skip
+    return Node(
+        inode=inode, parent=parent, name=name,  # type: ignore[arg-type]
+        kind=NodeKind(kind), remote=remote, title=title, given=given,  # type: ignore[arg-type]
+        size_bytes=size, size_source=SizeSource(size_source),  # type: ignore[arg-type]
+        mtime_ns=mtime_ns, uploaded_at=uploaded_at, sha1=sha1,  # type: ignore[arg-type]
+        readable=bool(readable), unsettled_since=unsettled_since,  # type: ignore[arg-type]
+        stale_title=stale_title,  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def _to_row(node: Node) -> tuple[object, ...]:
+    return (
+        node.inode, node.parent, node.name, int(node.kind), node.remote, node.title, node.given,
+        node.size_bytes, int(node.size_source), node.mtime_ns, node.uploaded_at, node.sha1,
+        int(node.readable), node.unsettled_since, node.stale_title,
+    )  # fmt: skip

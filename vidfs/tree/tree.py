@@ -1,0 +1,434 @@
+"""The account's tree: memory over the catalogue, kept in step with the host's listings.
+
+Owns every `Node`. Knows nothing of the kernel, of bytes, or of which dialect answers.
+
+Rules between its parts
+- A sync method is one atomic step: memory and catalogue change together, nobody sees half.
+- A listing is merged by `Merge`, and only there. What we changed after the listing was asked
+  for, or what no listing has confirmed yet, is ours: a listing never hides, revives or renames
+  it (read-your-writes). After `SETTLE_S` the host is believed again.
+- Memory is bounded: folders are kept by least recent use, nodes as long as somebody holds them.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+from weakref import WeakValueDictionary
+
+import trio
+from cachetools import LRUCache
+
+from vidfs.errors import (
+    HostNotFoundError,
+    NotFolderError,
+    NotFoundError,
+    TransientHostError,
+    UnreadableAnswerError,
+    VidfsError,
+)
+from vidfs.hosts.api import RemoteFile, VideoHost
+from vidfs.tree.merge import Merge
+from vidfs.tree.node import Node, SizeSource
+from vidfs.tree.store import Store
+from vidfs.types import ROOT_INODE, FileCode, FolderId, Inode, NodeKind
+
+log = logging.getLogger(__name__)
+
+_CACHED_ENTRIES_MAX = 150_000  # entries of folders held in memory, about 500 bytes each
+_LISTING_DEADLINE_S = 60.0
+
+
+class TreeListener(Protocol):
+    """Told of what the host changed, so that the kernel can be told. Must not block."""
+
+    def entry_changed(self, parent: Inode, name: str, gone: Inode | None) -> None:
+        """*name* in *parent* is new, means something else, or is gone (then *gone* is set)."""
+
+    def node_changed(self, inode: Inode, *, content: bool) -> None:
+        """Attributes changed, and with *content* the bytes too."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TreeSettings:
+    dir_ttl_s: float = 60.0  # a younger listing is served as it is
+    dir_stale_s: float = 600.0  # an older one is refreshed first; between: served, and refreshed
+    default_extension: str = "mp4"
+    keep_uploaded_sizes: bool = False  # `sizes=uploaded`
+
+
+@dataclass(slots=True)
+class _Flight:
+    done: trio.Event
+    error: VidfsError | None = None
+
+
+class Tree:
+    def __init__(
+        self,
+        store: Store,
+        host: VideoHost,
+        settings: TreeSettings,
+        *,
+        listener: TreeListener,
+        is_in_flight: Callable[[RemoteFile], bool],
+        is_pinned: Callable[[Node], bool],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """*is_in_flight*: this file of the host is an upload of ours whose outcome is not yet
+        settled, so it is no news. *is_pinned*: this node has bytes here that the host has not."""
+        self._store = store
+        self._host = host
+        self._settings = settings
+        self._listener = listener
+        self._is_in_flight = is_in_flight
+        self._is_pinned = is_pinned
+        self._clock = clock
+        self._live: WeakValueDictionary[Inode, Node] = WeakValueDictionary()
+        self._folders: LRUCache[Inode, dict[str, Node]] = LRUCache(
+            _CACHED_ENTRIES_MAX, getsizeof=lambda entries: len(entries) + 1
+        )
+        self._listed_at: dict[Inode, float] = {}
+        self._flights: dict[Inode, _Flight] = {}
+        self._nursery: trio.Nursery | None = None
+        self._session_at = clock()
+        self.root = self._adopt_root()
+
+    def _adopt_root(self) -> Node:
+        root = self.get(ROOT_INODE)
+        if root.remote != self._host.root:
+            root.remote = self._host.root
+            self._save(root)
+        return root
+
+    def start(self, nursery: trio.Nursery) -> None:
+        """From now on refreshes run in *nursery*."""
+        self._nursery = nursery
+
+    # --- looking -----------------------------------------------------------------------
+
+    def get(self, inode: Inode) -> Node:
+        """Errors: NotFoundError."""
+        node = self._live.get(inode)
+        if node is None:
+            node = self._store.load_node(inode)
+            if node is None:
+                raise NotFoundError(f"no inode {inode}")
+            self._live[inode] = node
+        return node
+
+    def get_folder(self, inode: Inode) -> Node:
+        node = self.get(inode)
+        if not node.is_folder:
+            raise NotFolderError(f"{node.name} is not a folder")
+        if not node.linked:
+            raise NotFoundError(f"{node.name} was removed")
+        return node
+
+    def entries(self, folder: Node) -> dict[str, Node]:
+        """What is in *folder*, by name. The tree's own: look, don't change."""
+        entries = self._folders.get(folder.inode)
+        if entries is None:
+            entries = {
+                node.name: self._intern(node) for node in self._store.load_children(folder.inode)
+            }
+            self._remember(folder.inode, entries)
+        return entries
+
+    def find_child(self, folder: Node, name: str) -> Node | None:
+        entries = self._folders.get(folder.inode)
+        if entries is not None:
+            return entries.get(name)
+        node = self._store.load_child(folder.inode, name)
+        return self._intern(node) if node else None
+
+    def find_by_remote(self, kind: NodeKind, remote: str) -> Node | None:
+        inode = self._store.find_inode_by_remote(kind, remote)
+        return self.get(inode) if inode is not None else None
+
+    def path_of(self, node: Node) -> str:
+        """`/Films/a.mp4`, for people."""
+        parts: list[str] = []
+        while node.inode != ROOT_INODE and len(parts) < 1000:
+            parts.append(node.name)
+            node = self.get(node.parent)
+        return "/" + "/".join(reversed(parts))
+
+    def load_extra(self, node: Node) -> dict[str, str]:
+        """What else the host said of *node*, by attribute name."""
+        text = self._store.load_extra(node.inode)
+        extra: dict[str, str] = json.loads(text) if text else {}
+        return extra
+
+    def set_extra(self, node: Node, name: str, value: str) -> None:
+        extra = self.load_extra(node)
+        extra[name] = value
+        self._store.save_extras([(json.dumps(extra, ensure_ascii=False), node.inode)])
+
+    def _intern(self, node: Node) -> Node:
+        return self._live.setdefault(node.inode, node)
+
+    def _remember(self, folder: Inode, entries: dict[str, Node]) -> None:
+        if len(entries) < _CACHED_ENTRIES_MAX:
+            self._folders[folder] = entries
+
+    # --- keeping in step with the host ----------------------------------------------------
+
+    @property
+    def has_catalogue(self) -> bool:
+        return self._store.has_any_listing()
+
+    def listed_at(self, folder: Node) -> float | None:
+        """When *folder* was last seen whole, Unix seconds."""
+        at = self._listed_at.get(folder.inode)
+        if at is None:
+            at = self._store.find_listed_at(folder.inode)
+            if at is not None:
+                self._listed_at[folder.inode] = at
+        return at
+
+    async def ensure_fresh(self, folder: Node) -> None:
+        """Make *folder* fit to be shown, by the rules of `dir_ttl` and `dir_stale`.
+
+        A listing of an earlier session is shown at once and refreshed behind it. While the
+        host can't be reached the last known listing goes on being shown.
+
+        Errors: HostError if nothing is known; NotFoundError if the host lost the folder.
+        """
+        listed_at = self.listed_at(folder)
+        if listed_at is None:
+            await self.refresh(folder)
+            return
+        age_s = self._clock() - listed_at
+        if 0 <= age_s < self._settings.dir_ttl_s:
+            return
+        if age_s < self._settings.dir_stale_s or listed_at < self._session_at:
+            self.refresh_soon(folder)
+            return
+        try:
+            await self.refresh(folder)
+        except TransientHostError as error:
+            log.warning("%s is shown as last known: %s", self.path_of(folder), error)
+
+    def refresh_soon(self, folder: Node) -> None:
+        """Start a refresh in the background unless one is under way."""
+        if folder.inode not in self._flights:
+            self._launch(folder)
+
+    async def refresh(self, folder: Node) -> None:
+        """List *folder* at the host now; joins a listing that is already under way."""
+        flight = self._flights.get(folder.inode) or self._launch(folder)
+        await flight.done.wait()
+        if flight.error is not None:
+            raise flight.error
+
+    async def refresh_newest(self, folder: Node) -> None:
+        """As `refresh`, but the listing is asked for after this call: never an older one."""
+        while (flight := self._flights.get(folder.inode)) is not None:
+            await flight.done.wait()
+        await self.refresh(folder)
+
+    def _launch(self, folder: Node) -> _Flight:
+        assert self._nursery is not None
+        flight = _Flight(trio.Event())
+        self._flights[folder.inode] = flight
+        self._nursery.start_soon(self._fly, folder, flight, name=f"list {folder.inode}")
+        return flight
+
+    async def _fly(self, folder: Node, flight: _Flight) -> None:
+        try:
+            with trio.move_on_after(_LISTING_DEADLINE_S) as scope:
+                await self._fetch_listing(folder)
+            if scope.cancelled_caught:
+                flight.error = TransientHostError("the host didn't list the folder in time")
+        except VidfsError as error:
+            flight.error = error
+            log.debug("listing of %s failed: %s", folder.name or "/", error)
+        except Exception:
+            log.exception("listing of %s broke", folder.name or "/")
+            flight.error = UnreadableAnswerError("an unforeseen error, see the log")
+        finally:
+            del self._flights[folder.inode]
+            flight.done.set()
+
+    async def _fetch_listing(self, folder: Node) -> None:
+        if folder.remote is None or not folder.linked:
+            raise NotFoundError(f"{folder.name} was removed")
+        try:
+            listing = await self._host.list_folder(FolderId(folder.remote))
+        except HostNotFoundError:
+            if folder.inode != ROOT_INODE and folder.linked:
+                self._drop_subtree(folder)
+                self._listener.entry_changed(folder.parent, folder.name, folder.inode)
+            raise NotFoundError(f"{folder.name} is no longer at the host") from None
+        if folder.linked:
+            Merge(self, folder, listing).run()
+
+    # --- our own changes -----------------------------------------------------------------
+
+    def add_folder(self, parent: Node, name: str, folder_id: FolderId) -> Node:
+        return self._add(parent, name, NodeKind.FOLDER, remote=folder_id, title=name)
+
+    def add_file(self, parent: Node, name: str) -> Node:
+        """A file that is only here so far."""
+        return self._add(parent, name, NodeKind.FILE, remote=None, title="")
+
+    def _add(
+        self, parent: Node, name: str, kind: NodeKind, *, remote: str | None, title: str
+    ) -> Node:
+        now = self._clock()
+        node = Node(
+            inode=self._store.next_inode(),
+            parent=parent.inode,
+            name=name,
+            kind=kind,
+            remote=remote,
+            title=title,
+            given=name,
+            size_bytes=None if kind is NodeKind.FOLDER else 0,
+            size_source=SizeSource.UPLOADED,
+            mtime_ns=int(now * 1e9),
+            uploaded_at=None,
+            sha1=None,
+            readable=True,
+            unsettled_since=now,
+            stale_title=None,
+        )
+        with self._store.transaction():
+            self._save(node, parent)
+            if kind is NodeKind.FOLDER:
+                # A folder that we made is empty for certain: no need to ask.
+                self._store.save_listed_at(node.inode, now)
+                self._listed_at[node.inode] = now
+            self._touch(parent)
+        self._live[node.inode] = node
+        if kind is NodeKind.FOLDER:
+            self._remember(node.inode, {})
+        self._link(node)
+        return node
+
+    def move(self, node: Node, parent: Node, name: str, *, title: str | None) -> None:
+        """Give *node* another name and place. *title*: what the host now has, if it was told."""
+        old_parent = self.get(node.parent)
+        self._unlink(node)
+        node.parent, node.name, node.given = parent.inode, name, name
+        if title is not None:
+            node.stale_title = node.title if node.title != title else None
+            node.title = title
+            node.unsettled_since = self._clock()
+        with self._store.transaction():
+            self._save(node)
+            self._touch(old_parent)
+            self._touch(parent)
+        self._link(node)
+
+    def remove(self, node: Node) -> None:
+        """Take *node* out of the tree; a listing that still shows it is not believed."""
+        parent = self.get(node.parent)
+        self._unlink(node)
+        node.linked = False
+        with self._store.transaction():
+            if node.remote is not None:
+                self._store.save_tombstone(node.kind, node.remote, self._clock())
+            self._store.delete_nodes([node.inode])
+            self._touch(parent)
+        self._folders.pop(node.inode, None)
+        self._listed_at.pop(node.inode, None)
+
+    def bury(self, kind: NodeKind, remote: str) -> None:
+        """Remember that we deleted *remote*, which no node stands for."""
+        self._store.save_tombstone(kind, remote, self._clock())
+
+    def record_trashed(self, node: Node, remote: str) -> None:
+        """Remember where *node*, which is being trashed as *remote*, came from."""
+        parent = self.get(node.parent)
+        self._store.save_trash(
+            node.kind,
+            remote,
+            name=node.name,
+            title=node.title,
+            folder=parent.remote or "",
+            path=self.path_of(parent),
+            deleted_at=self._clock(),
+        )
+
+    def record_uploaded(
+        self, node: Node, code: FileCode, *, title: str, size_bytes: int, sha1: str | None
+    ) -> None:
+        """*node*'s bytes are at the host now, under *code*."""
+        if node.remote is not None and node.remote != code:
+            self._store.save_tombstone(NodeKind.FILE, node.remote, self._clock())
+        duplicate = self.find_by_remote(NodeKind.FILE, code)
+        if duplicate is not None and duplicate is not node:
+            # A listing was quicker than the answer to the upload.
+            self._listener.entry_changed(duplicate.parent, duplicate.name, duplicate.inode)
+            self._unlink(duplicate)
+            duplicate.linked = False
+            self._store.delete_nodes([duplicate.inode])
+        node.remote, node.title, node.sha1 = code, title, sha1
+        node.size_bytes, node.size_source = size_bytes, SizeSource.UPLOADED
+        node.uploaded_at = self._clock()
+        node.readable = True
+        node.unsettled_since, node.stale_title = self._clock(), None
+        self._save(node)
+
+    def record_title(self, node: Node, title: str) -> None:
+        node.stale_title = node.title if node.title != title else None
+        node.title, node.unsettled_since = title, self._clock()
+        self._save(node)
+
+    def set_size(self, node: Node, size_bytes: int, source: SizeSource) -> None:
+        if (node.size_bytes, node.size_source) != (size_bytes, source):
+            node.size_bytes, node.size_source = size_bytes, source
+            self._save(node)
+
+    def save(self, node: Node) -> None:
+        """Write down what others changed in *node* (its `mtime_ns`, while it is written to)."""
+        self._save(node)
+
+    def set_mtime(self, node: Node, mtime_ns: int) -> None:
+        node.mtime_ns = mtime_ns
+        self._save(node)
+
+    def find_meta(self, key: str) -> str | None:
+        return self._store.find_meta(key)
+
+    def save_meta(self, key: str, value: str) -> None:
+        self._store.save_meta(key, value)
+
+    # --- inside ---------------------------------------------------------------------------
+
+    def _save(self, *nodes: Node) -> None:
+        self._store.save_nodes(node for node in nodes if node.linked)
+
+    def _touch(self, folder: Node) -> None:
+        folder.mtime_ns = int(self._clock() * 1e9)
+        self._save(folder)
+
+    def _link(self, node: Node) -> None:
+        entries = self._folders.get(node.parent)
+        if entries is not None:
+            entries[node.name] = node
+
+    def _unlink(self, node: Node) -> None:
+        entries = self._folders.get(node.parent)
+        if entries is not None and entries.get(node.name) is node:
+            del entries[node.name]
+
+    def _drop_subtree(self, node: Node) -> None:
+        """Forget *node* and all below it: the host no longer has them."""
+        doomed = [node]
+        for folder in doomed:  # grows while it is walked
+            if folder.is_folder:
+                doomed.extend(self._intern(n) for n in self._store.load_children(folder.inode))
+        self._unlink(node)
+        for gone in doomed:
+            gone.linked = False
+            self._folders.pop(gone.inode, None)
+            self._listed_at.pop(gone.inode, None)
+        with self._store.transaction():
+            self._store.delete_nodes([gone.inode for gone in doomed])
