@@ -1,0 +1,1 @@
+"""Bytes: being read, being written, on their way to the host."""

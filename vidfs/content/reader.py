@@ -1,0 +1,268 @@
+"""Ranged reads of the host's files through the chunk cache.
+
+One `RemoteReader` for each code that is open, shared by all its handles. A read that meets a
+missing chunk is served by a stream: one ranged request that runs ahead of its reader into the
+cache. Several streams may run in one file (a player reads the end first); a chunk is fetched
+by one of them only. A stream that is far enough ahead waits; one that nobody follows ends.
+
+The link is asked for once for all streams and again when the host no longer honours it.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+
+import trio
+
+from vidfs.content.chunkcache import CachedFile, ChunkCache
+from vidfs.content.chunks import chunk_of, chunk_start, chunk_stop
+from vidfs.errors import (
+    AccessDeniedError,
+    CaptchaError,
+    HostNotFoundError,
+    HostServerError,
+    LegalBlockError,
+    SpoolError,
+    TransientHostError,
+    VidfsError,
+)
+from vidfs.hosts.api import ByteStream, DownloadLink, VideoHost
+from vidfs.types import FileCode
+
+log = logging.getLogger(__name__)
+
+_WINDOW_MIN = 4  # chunks ahead of a reader when a stream starts …
+_WINDOW_MAX = 128  # … and at the most, 32 MiB, after doubling with sequential use
+_SKIP_MAX = 16  # chunks a stream may be behind and still be worth waiting for
+_STREAMS_MAX = 4
+_IDLE_S = 5.0  # a stream that nobody follows ends
+_READ_DEADLINE_S = 60.0
+_LINK_TTL_S = 300.0  # where the host doesn't say how long a link lives
+
+
+class _Stream:
+    """One ranged request, from chunk `position` on, never beyond `limit`."""
+
+    def __init__(self, position: int) -> None:
+        self.position = position  # the next chunk that will be whole
+        self.limit = position + _WINDOW_MIN
+        self.window = _WINDOW_MIN
+        self.used_at = trio.current_time()
+        self.more = trio.Event()  # the limit was raised
+        self.progress = trio.Event()  # another chunk is whole, or it ended
+        self.error: VidfsError | None = None
+        self.scope = trio.CancelScope()
+        self.ended = False
+
+    def covers(self, chunk: int) -> bool:
+        return not self.ended and self.position <= chunk <= self.position + _SKIP_MAX
+
+    def wake(self) -> None:
+        self.progress.set()
+        self.progress = trio.Event()
+
+    def want(self, chunk: int) -> None:
+        """A reader is at *chunk*: run ahead of it."""
+        self.used_at = trio.current_time()
+        if chunk + self.window > self.limit:
+            self.window = min(self.window * 2, _WINDOW_MAX)
+            self.limit = chunk + self.window
+            self.more.set()
+            self.more = trio.Event()
+
+
+class RemoteReader:
+    def __init__(
+        self, host: VideoHost, cache: ChunkCache, code: FileCode, size_bytes: int,
+        nursery: trio.Nursery,
+    ) -> None:  # fmt: skip
+        """Errors: OSError of the cache's disk."""
+        self.code = code
+        self.size_bytes = size_bytes
+        self.users = 0
+        self._host = host
+        self._cache = cache
+        self._nursery = nursery
+        self._file: CachedFile = cache.acquire(code, size_bytes)
+        self._streams: list[_Stream] = []
+        self._link: DownloadLink | None = None
+        self._link_at = 0.0
+        self._link_lock = trio.Lock()
+
+    @property
+    def is_whole(self) -> bool:
+        return self._file.is_whole
+
+    def close(self) -> None:
+        for stream in self._streams:
+            stream.scope.cancel()
+        self._cache.release(self.code, self._file)
+
+    async def read(self, offset: int, size: int) -> bytes:
+        """Bytes from *offset*; fewer only at the end of the file.
+
+        Errors: HostError when the bytes can't be had within the deadline.
+        """
+        size = max(0, min(size, self.size_bytes - offset))
+        missing = self._file.find_missing(offset, size)
+        if missing is None:
+            self._follow(offset, size)
+        else:
+            await self._fetch(offset, size, missing)
+        return self._file.read(offset, size)
+
+    def _follow(self, offset: int, size: int) -> None:
+        """A reader is served from the cache: keep its stream running ahead of it."""
+        chunk = chunk_of(offset + max(size - 1, 0))
+        for stream in self._streams:
+            if not stream.ended and stream.position > chunk >= stream.position - stream.window:
+                stream.want(chunk)
+                return
+
+    async def _fetch(self, offset: int, size: int, missing: int | None) -> None:
+        deadline = trio.current_time() + _READ_DEADLINE_S
+        delay_s = 0.1
+        while missing is not None:
+            stream = self._ensure_stream(missing)
+            with trio.fail_at(deadline):
+                await stream.progress.wait()
+            missing = self._file.find_missing(offset, size)
+            error = stream.error
+            if missing is not None and error is not None:
+                if not isinstance(error, TransientHostError):
+                    raise error
+                delay_s = max(error.retry_after_s or 0.0, delay_s)
+                if trio.current_time() + delay_s >= deadline:
+                    raise error
+                await trio.sleep(delay_s)
+                delay_s = min(delay_s * 2, 5.0)
+
+    def _ensure_stream(self, chunk: int) -> _Stream:
+        for stream in self._streams:
+            if stream.covers(chunk):
+                stream.want(chunk)
+                return stream
+        running = [stream for stream in self._streams if not stream.ended]
+        if len(running) >= _STREAMS_MAX:
+            min(running, key=lambda stream: stream.used_at).scope.cancel()
+        stream = _Stream(chunk)
+        self._streams.append(stream)
+        self._nursery.start_soon(self._run, stream, name=f"stream {chunk}")
+        return stream
+
+    async def _run(self, stream: _Stream) -> None:
+        try:
+            with stream.scope:
+                await self._copy(stream)
+        except VidfsError as error:
+            stream.error = error
+            log.debug("a stream of %s ended: %s", self.code, error)
+        except OSError as error:
+            stream.error = SpoolError(f"the cache's disk: {error.strerror}")
+        except Exception:
+            log.exception("a stream of %s broke", self.code)
+            stream.error = SpoolError("an unforeseen error, see the log")
+        finally:
+            stream.ended = True
+            self._streams.remove(stream)
+            stream.wake()
+
+    async def _copy(self, stream: _Stream) -> None:
+        start = chunk_start(stream.position)
+        link = await self._get_link()
+        try:
+            async with self._host.open_stream(link, start) as body:
+                await self._pump(stream, body.start_byte, body)
+        except (CaptchaError, LegalBlockError):
+            raise
+        except (HostNotFoundError, AccessDeniedError) as error:
+            # Expired, or bound to another address: one new link, then the truth.
+            fresh = time.time() - self._link_at < 1.0
+            self._drop_link(link)
+            if fresh:
+                raise
+            raise TransientHostError(f"the link is no longer good: {error}") from None
+
+    async def _pump(self, stream: _Stream, at: int, body: ByteStream) -> None:
+        """Write the stream into the cache, chunk by chunk, within its limit."""
+        filled = chunk_start(stream.position)
+        async for block in body:
+            data = memoryview(block)
+            if at + len(data) <= filled:  # a server that ignored the range
+                at += len(data)
+                continue
+            data = data[filled - at :]
+            at = filled
+            while data:
+                stop = chunk_stop(stream.position, self.size_bytes)
+                part = data[: stop - at]
+                if not part:
+                    return  # longer than the file should be: what we have is enough
+                if not self._file.has(stream.position):
+                    self._file.write(at, part)
+                at += len(part)
+                data = data[len(part) :]
+                if at == stop:
+                    await self._chunk_done(stream)
+            filled = at
+        if at < self.size_bytes:
+            raise HostServerError("the download ended early", call="download")
+
+    async def _chunk_done(self, stream: _Stream) -> None:
+        if not self._file.has(stream.position):
+            self._file.mark(stream.position)
+        stream.position += 1
+        stream.wake()
+        if chunk_start(stream.position) >= self.size_bytes:
+            return
+        while stream.position >= stream.limit:
+            with trio.move_on_after(_IDLE_S) as idle:
+                await stream.more.wait()
+            if idle.cancelled_caught:
+                stream.scope.cancel()
+                await trio.lowlevel.checkpoint()
+
+    async def _get_link(self) -> DownloadLink:
+        async with self._link_lock:
+            link = self._link
+            if link is not None:
+                expires_at = link.expires_at or self._link_at + _LINK_TTL_S
+                if time.time() < expires_at - 1:
+                    return link
+            self._link = await self._host.open_link(self.code)
+            self._link_at = time.time()
+            return self._link
+
+    def _drop_link(self, link: DownloadLink) -> None:
+        if self._link is link:
+            self._link = None
+
+
+class Readers:
+    """The readers of all open codes."""
+
+    def __init__(self, host: VideoHost, cache: ChunkCache) -> None:
+        self._host = host
+        self._cache = cache
+        self._readers: dict[FileCode, RemoteReader] = {}
+        self._nursery: trio.Nursery | None = None
+
+    def start(self, nursery: trio.Nursery) -> None:
+        self._nursery = nursery
+
+    def acquire(self, code: FileCode, size_bytes: int) -> RemoteReader:
+        assert self._nursery is not None
+        reader = self._readers.get(code)
+        if reader is None or reader.size_bytes != size_bytes:
+            reader = RemoteReader(self._host, self._cache, code, size_bytes, self._nursery)
+            self._readers[code] = reader
+        reader.users += 1
+        return reader
+
+    def release(self, reader: RemoteReader) -> None:
+        reader.users -= 1
+        if reader.users == 0:
+            if self._readers.get(reader.code) is reader:
+                del self._readers[reader.code]
+            reader.close()

@@ -1,0 +1,190 @@
+"""The spool: files being written or waiting for the host, one file on disk each.
+
+Owns the files `<state>/spool/<job id>`; what they mean stands in the journal. Reads and writes
+are synchronous: a hop to a thread costs several times what a copy into the page cache does.
+Syncing and hashing are not: they go to a thread, on a descriptor of their own.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import trio
+
+from vidfs.errors import FileTooBigError, SpoolDamagedError, SpoolError, SpoolFullError
+from vidfs.types import FILE_BYTES_MAX
+
+_HASH_BLOCK_BYTES = 1 << 20
+_FLUSH_AHEAD_BYTES = 64 << 20  # dirty bytes after which the kernel is asked to start writing
+
+
+@contextmanager
+def spool_errors() -> Iterator[None]:
+    """Turn the local disk's errors into ours."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise SpoolFullError("the disk of the spool is full") from None
+        if error.errno == errno.EFBIG:
+            raise FileTooBigError("larger than the spool's file system allows") from None
+        raise SpoolError(f"the spool: {error.strerror}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """What a spool file held when it was synced."""
+
+    size_bytes: int
+    sha1: str
+    sha256: str | None
+
+
+class SpoolFile:
+    """Bytes of one file. Several handles may share it; `version` counts its changes."""
+
+    def __init__(self, path: Path, fd: int) -> None:
+        self.path = path
+        self._fd = fd
+        self.size_bytes = os.fstat(fd).st_size
+        self.version = 0
+        self._unflushed_bytes = 0
+
+    def read(self, offset: int, size: int) -> bytes:
+        with spool_errors():
+            return os.pread(self._fd, size, offset)
+
+    def write(self, offset: int, data: bytes) -> int:
+        """Write all of *data*. Errors: SpoolFullError, FileTooBigError."""
+        if offset + len(data) > FILE_BYTES_MAX:
+            raise FileTooBigError("a file can have 8 TiB at the most")
+        written = 0
+        try:
+            with spool_errors():
+                while written < len(data):
+                    part = data if written == 0 else memoryview(data)[written:]
+                    written += os.pwrite(self._fd, part, offset + written)
+        finally:
+            if written:
+                self.version += 1
+                self.size_bytes = max(self.size_bytes, offset + written)
+        self._unflushed_bytes += written
+        return written
+
+    @property
+    def wants_flush(self) -> bool:
+        """Whether enough was written that the disk should start on it."""
+        return self._unflushed_bytes >= _FLUSH_AHEAD_BYTES
+
+    def truncate(self, size_bytes: int) -> None:
+        if size_bytes > FILE_BYTES_MAX:
+            raise FileTooBigError("a file can have 8 TiB at the most")
+        with spool_errors():
+            os.ftruncate(self._fd, size_bytes)
+        self.version += 1
+        self.size_bytes = size_bytes
+
+    async def sync(self) -> None:
+        """Wait until everything written so far is on disk."""
+        self._unflushed_bytes = 0
+        fd = os.dup(self._fd)
+        try:
+            with spool_errors():
+                await trio.to_thread.run_sync(os.fsync, fd)
+        finally:
+            os.close(fd)
+
+    def close(self) -> None:
+        with suppress(OSError):
+            os.close(self._fd)
+
+
+def _seal(path: Path, sha256: bool) -> Sealed:
+    one = hashlib.sha1(usedforsecurity=False)
+    other = hashlib.sha256() if sha256 else None
+    size_bytes = 0
+    buffer = bytearray(_HASH_BLOCK_BYTES)
+    view = memoryview(buffer)
+    with path.open("rb", buffering=0) as file:
+        os.fsync(file.fileno())
+        while count := file.readinto(buffer):
+            size_bytes += count
+            one.update(view[:count])
+            if other is not None:
+                other.update(view[:count])
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+    return Sealed(size_bytes, one.hexdigest(), other.hexdigest() if other else None)
+
+
+class Spool:
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def path_of(self, job_id: int) -> Path:
+        return self._directory / str(job_id)
+
+    def create(self, job_id: int) -> SpoolFile:
+        with spool_errors():
+            fd = os.open(
+                self.path_of(job_id), os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600
+            )
+        return SpoolFile(self.path_of(job_id), fd)
+
+    def open(self, job_id: int) -> SpoolFile:
+        """Errors: SpoolDamagedError if the journal knows of a file that isn't there."""
+        try:
+            fd = os.open(self.path_of(job_id), os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise SpoolDamagedError("its bytes are missing from the spool") from None
+        except OSError as error:
+            raise SpoolError(f"the spool: {error.strerror}") from error
+        return SpoolFile(self.path_of(job_id), fd)
+
+    def staging(self, inode: int) -> Path:
+        """Where bytes are put together before any job stands for them."""
+        return self._directory / f"staging-{inode}"
+
+    def take_staged(self, inode: int, job_id: int) -> SpoolFile:
+        with spool_errors():
+            self.staging(inode).rename(self.path_of(job_id))
+        return self.open(job_id)
+
+    def remove(self, job_id: int) -> None:
+        self.path_of(job_id).unlink(missing_ok=True)
+
+    def remove_strays(self, known: set[int]) -> int:
+        """Remove files that no row of the journal stands for. Returns how many there were."""
+        strays = [path for path in self._directory.iterdir() if path.name not in map(str, known)]
+        for path in strays:
+            path.unlink(missing_ok=True)
+        return len(strays)
+
+    async def seal(self, job_id: int, *, sha256: bool) -> Sealed:
+        """Put the file and its name on disk for certain, and hash it, all in a thread.
+
+        A cancelled call leaves the thread to itself: it only reads.
+        Errors: SpoolDamagedError if the file isn't there.
+        """
+        path = self.path_of(job_id)
+        try:
+            with spool_errors():
+                return await trio.to_thread.run_sync(_seal, path, sha256, abandon_on_cancel=True)
+        except FileNotFoundError:
+            raise SpoolDamagedError("its bytes are missing from the spool") from None
+
+    def free_bytes(self) -> int:
+        stat = os.statvfs(self._directory)
+        return stat.f_bavail * stat.f_frsize

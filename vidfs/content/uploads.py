@@ -1,0 +1,439 @@
+"""The upload queue: what was closed reaches the host exactly once, or waits in plain sight.
+
+Owns the states of jobs from `sealed` on. What a job's bytes are called, where they go and what
+they replace is asked of the `UploadTarget` at the moment it matters, never stored ahead.
+
+Exactly once: before an attempt starts, the journal says on disk where and under which title
+bytes may turn up. From then on, until the host has given a code or plainly refused, the
+outcome is unknown, and nothing is sent again before the host's folder was searched for a file
+that is nobody else's. Only an attempt whose body never left whole is known to have failed.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import trio
+
+from vidfs.content.spool import Spool
+from vidfs.content.throttle import Throttle
+from vidfs.errors import (
+    HostNotFoundError,
+    OutcomeUnknownError,
+    SpoolDamagedError,
+    SpoolError,
+    TransientHostError,
+    VidfsError,
+)
+from vidfs.hosts.api import RemoteFile, UploadBody, UploadOptions, VideoHost
+from vidfs.types import FileCode, FolderId, Job, JobState
+
+log = logging.getLogger(__name__)
+
+OUTCOME_GRACE_S = 15.0
+"""How long after a lost answer the host may still come up with the file."""
+
+CLOCK_SLACK_S = 5.0
+"""A host's upload time may lie so far before our own start of the attempt."""
+
+_CALL_DEADLINE_S = 120.0  # listing, verifying: each step beside the upload itself
+_RETRY_S_MAX = 300.0
+
+
+class Journal(Protocol):
+    """Where jobs are remembered (`tree/journal.py`)."""
+
+    def create(self, inode: None, state: JobState) -> Job: ...
+    def save(self, job: Job, *, durable: bool = False) -> None: ...
+    def drop(self, job: Job) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadPlan:
+    folder: FolderId
+    title: str
+    options: UploadOptions
+
+
+class UploadTarget(Protocol):
+    """What the queue asks of the layer above."""
+
+    async def plan(self, job: Job) -> UploadPlan:
+        """Where *job*'s bytes belong now. Errors: VidfsError parks the job."""
+
+    def owns(self, code: FileCode) -> bool:
+        """Whether *code* stands for a file that is known already."""
+
+    def record_code(self, job: Job) -> None:
+        """`job.code` was just learnt: tie it to the file, in the transaction of the caller."""
+
+    async def confirm(self, job: Job) -> None:
+        """Verify and mend what the host made of the upload, remove what it replaces.
+
+        May be called again after an error: every step can be repeated.
+        """
+
+    def finished(self, job: Job) -> None:
+        """*job* is done: let go of its bytes."""
+
+    async def discard(self, code: FileCode, title: str) -> None:
+        """Remove a copy that nobody wants any more."""
+
+    def loose_title(self, title: str) -> str:
+        """*title* without what hosts change in titles, for comparing."""
+
+
+class UploadQueue:
+    def __init__(
+        self,
+        *,
+        host: VideoHost,
+        journal: Journal,
+        spool: Spool,
+        target: UploadTarget,
+        jobs: Collection[Job],
+        workers_max: int,
+        bwlimit_bytes_s: float | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._host = host
+        self._journal = journal
+        self._spool = spool
+        self._target = target
+        self._jobs = {job.id: job for job in jobs}
+        for job in jobs:
+            if job.outcome_unknown:  # how much left before we died is not known: all of it
+                job.sent_bytes = job.size_bytes
+        self._workers_max = workers_max
+        self._throttle = Throttle(bwlimit_bytes_s) if bwlimit_bytes_s else None
+        self._clock = clock
+        self._running: dict[int, trio.CancelScope] = {}
+        self._sealing: dict[int, trio.CancelScope] = {}
+        self._seal_limit = trio.CapacityLimiter(2)
+        self._wake = trio.Event()
+        self._nursery: trio.Nursery | None = None
+        self._stopped = False
+
+    # --- for the layer above ------------------------------------------------------------
+
+    @property
+    def jobs(self) -> Collection[Job]:
+        return self._jobs.values()
+
+    def find(self, job_id: int) -> Job | None:
+        return self._jobs.get(job_id)
+
+    def add(self, job: Job) -> None:
+        """A new row of the journal."""
+        self._jobs[job.id] = job
+
+    def seal(self, job: Job) -> None:
+        """*job*'s file was closed: sync it, hash it, send it. Checkpoint: none."""
+        job.state = JobState.SEALED
+        job.reason, job.not_before = "", 0.0
+        self._journal.save(job)
+        self._start_sealing(job)
+        self._notify()
+
+    def hold(self, job: Job, state: JobState, reason: str = "") -> None:
+        """Keep *job* here in *state*: being written, local, or parked."""
+        job.state, job.reason = state, reason
+        self._journal.save(job)
+        self._notify()
+
+    def withdraw(self, job: Job) -> None:
+        """Stop sending *job*: its bytes are about to change or to go.
+
+        Where an attempt may have reached the host all the same, a row of its own goes on to
+        find out, so that no second copy stays there.
+        """
+        for scopes in (self._sealing, self._running):
+            if (scope := scopes.pop(job.id, None)) is not None:
+                scope.cancel()
+        if job.outcome_unknown and job.sent_bytes >= job.size_bytes:
+            ghost = self._journal.create(None, JobState.SENDING)
+            for name in ("size_bytes", "sha1", "sha256", "sent_folder", "sent_title", "sent_at"):
+                setattr(ghost, name, getattr(job, name))
+            ghost.successor, ghost.sent_bytes = job.id, job.size_bytes
+            self._journal.save(ghost)
+            self._jobs[ghost.id] = ghost
+        if job.code is not None:
+            job.obsolete.append(job.code)
+            job.code = None
+        job.sent_folder = job.sent_title = job.sent_at = None
+        job.sent_bytes = 0
+        self._notify()
+
+    def drop(self, job: Job) -> None:
+        """*job* is no longer wanted; `withdraw` it first."""
+        self._journal.drop(job)
+        self._jobs.pop(job.id, None)
+        self._notify()
+
+    def retry(self, job: Job) -> None:
+        """Try a parked or waiting *job* again now."""
+        job.not_before, job.reason = 0.0, ""
+        if job.state is not JobState.PARKED:
+            self._journal.save(job)
+            self._notify()
+        elif job.code is not None:
+            self.hold(job, JobState.CONFIRMING)
+        elif job.outcome_unknown:
+            self.hold(job, JobState.SENDING)
+        else:
+            self.seal(job)
+
+    def is_ours(self, file: RemoteFile) -> bool:
+        """Whether *file*, new in a listing, may be an upload of ours whose answer is due."""
+        return any(
+            job.outcome_unknown and self._may_be(job, file)
+            for job in self._jobs.values()
+            if file.folder is None or job.sent_folder is None or file.folder == job.sent_folder
+        )
+
+    async def wait_until(self, done: Callable[[], bool]) -> None:
+        """Return when *done*() is true; it is asked whenever a job changes."""
+        while not done():
+            await self._wake.wait()
+
+    # --- running ------------------------------------------------------------------------
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Send what is queued until cancelled; a cancelled job is queued again, never lost."""
+        try:
+            async with trio.open_nursery() as nursery:
+                self._nursery = nursery
+                for job in list(self._jobs.values()):
+                    if job.state is JobState.SEALED:
+                        self._start_sealing(job)
+                task_status.started()
+                while True:
+                    wake = self._wake
+                    next_at = self._start_ready()
+                    with trio.move_on_after(max(0.0, next_at - self._clock())):
+                        await wake.wait()
+        finally:
+            self._stopped = True
+            self._nursery = None
+
+    def _notify(self) -> None:
+        self._wake.set()
+        self._wake = trio.Event()
+
+    def _start_ready(self) -> float:
+        """Start what may start. Returns when to look again, Unix seconds."""
+        assert self._nursery is not None
+        now = self._clock()
+        next_at = now + 3600.0
+        for job in self._jobs.values():
+            if job.id in self._running or job.state not in (
+                JobState.QUEUED,
+                JobState.SENDING,
+                JobState.CONFIRMING,
+            ):
+                continue
+            if job.not_before > now:
+                next_at = min(next_at, job.not_before)
+            elif len(self._running) < self._workers_max:
+                scope = trio.CancelScope()
+                self._running[job.id] = scope
+                self._nursery.start_soon(self._work, job, scope, name=f"upload {job.id}")
+        return next_at
+
+    def _start_sealing(self, job: Job) -> None:
+        if self._nursery is not None:
+            if (old := self._sealing.pop(job.id, None)) is not None:
+                old.cancel()
+            scope = self._sealing[job.id] = trio.CancelScope()
+            self._nursery.start_soon(self._seal, job, scope, name=f"seal {job.id}")
+
+    async def _seal(self, job: Job, scope: trio.CancelScope) -> None:
+        wants_sha256 = self._host.capabilities.upload_hash == "sha256"
+        with scope:
+            try:
+                async with self._seal_limit:
+                    sealed = await self._spool.seal(job.id, sha256=wants_sha256)
+            except SpoolError as error:
+                self.hold(job, JobState.PARKED, str(error))
+                return
+            if job.size_bytes and sealed.size_bytes != job.size_bytes:
+                self.hold(job, JobState.PARKED, "the spool holds other bytes than were closed")
+                return
+            job.size_bytes = sealed.size_bytes
+            job.sha1, job.sha256 = sealed.sha1, sealed.sha256
+            job.state = JobState.QUEUED
+            self._journal.save(job, durable=True)
+        if self._sealing.get(job.id) is scope:
+            del self._sealing[job.id]
+        self._notify()
+
+    async def _work(self, job: Job, scope: trio.CancelScope) -> None:
+        try:
+            with scope:
+                await self._advance(job)
+        except TransientHostError as error:
+            self._postpone(job, error)
+        except OutcomeUnknownError as error:
+            # Stays in `sending`: the host is asked first.
+            job.reason, job.not_before = str(error), 0.0
+            self._journal.save(job)
+        except trio.TooSlowError:
+            self._postpone(job, TransientHostError("the host didn't answer in time"))
+        except VidfsError as error:
+            self.hold(job, JobState.PARKED, str(error))
+            log.warning("upload %d is parked: %s", job.id, error)
+        except Exception:
+            log.exception("upload %d met an unforeseen error", job.id)
+            self.hold(job, JobState.PARKED, "an unforeseen error, see the log")
+        finally:
+            if self._running.get(job.id) is scope:
+                del self._running[job.id]
+                if job.state is JobState.SENDING and job.sent_bytes < job.size_bytes:
+                    # Stopped before the body was out: nothing can be at the host.
+                    self._give_back(job)
+            self._notify()
+
+    def _give_back(self, job: Job) -> None:
+        """No attempt is under way any more, for certain."""
+        job.state = JobState.QUEUED
+        job.sent_folder = job.sent_title = job.sent_at = None
+        self._journal.save(job)
+
+    def _postpone(self, job: Job, error: TransientHostError) -> None:
+        """Try again later; what is known of an attempt under way stays known."""
+        backoff_s = min(_RETRY_S_MAX, 0.5 * 2.0 ** min(job.attempts, 12))
+        delay_s = max(backoff_s * random.uniform(0.5, 1.0), error.retry_after_s or 0.0)
+        job.reason, job.not_before = str(error), self._clock() + delay_s
+        self._journal.save(job)
+        log.info("upload %d again in %.0f s: %s", job.id, delay_s, error)
+
+    async def _advance(self, job: Job) -> None:
+        """Take *job* as far as it goes."""
+        if job.outcome_unknown:
+            code = await self._search(job)
+            if code is None and job.inode is None:
+                self.drop(job)
+                return
+            if code is not None:
+                log.info("upload %d was found at the host as %s", job.id, code)
+                self._learn(job, code)
+        if job.code is None:
+            await self._send(job)
+        if job.inode is None:
+            await self._settle_ghost(job)
+            return
+        with trio.fail_after(_CALL_DEADLINE_S):
+            await self._target.confirm(job)
+        job.state = JobState.DONE
+        self._target.finished(job)
+        self.drop(job)
+
+    async def _send(self, job: Job) -> None:
+        with trio.fail_after(_CALL_DEADLINE_S):
+            plan = await self._target.plan(job)
+        path = self._spool.path_of(job.id)
+        if not path.exists() or path.stat().st_size != job.size_bytes:
+            raise SpoolDamagedError("its bytes in the spool are not those that were closed")
+        job.state, job.attempts, job.reason = JobState.SENDING, job.attempts + 1, ""
+        job.sent_folder, job.sent_title = plan.folder, plan.title
+        job.sent_at = job.attempt_at = self._clock()
+        job.sent_bytes = 0
+        self._journal.save(job, durable=True)
+        self._notify()
+        body = UploadBody(
+            path=path,
+            size_bytes=job.size_bytes,
+            sha1=job.sha1,
+            sha256=job.sha256,
+            on_progress=lambda sent_bytes: setattr(job, "sent_bytes", sent_bytes),
+            throttle=self._throttle.wait if self._throttle else None,
+        )
+        try:
+            receipt = await self._host.upload(
+                body, folder=plan.folder, title=plan.title, options=plan.options
+            )
+        except OutcomeUnknownError:
+            raise
+        except VidfsError:
+            self._give_back(job)  # plainly refused, or never left whole
+            raise
+        if receipt.title is not None:
+            job.sent_title = receipt.title
+        self._learn(job, receipt.code)
+
+    def _learn(self, job: Job, code: FileCode) -> None:
+        job.code, job.state, job.reason = code, JobState.CONFIRMING, ""
+        self._target.record_code(job)
+        self._journal.save(job, durable=True)
+        self._notify()
+
+    async def _settle_ghost(self, job: Job) -> None:
+        """An upload that nobody wants any more did arrive."""
+        assert job.code is not None
+        successor = self._jobs.get(job.successor or 0)
+        if successor is not None and successor.inode is not None:
+            # Kept until the newer bytes are there, so that the host is never without any.
+            successor.obsolete.append(job.code)
+            self._journal.save(successor)
+        else:
+            with trio.fail_after(_CALL_DEADLINE_S):
+                await self._target.discard(job.code, job.sent_title or "")
+        self.drop(job)
+
+    # --- asking the host ------------------------------------------------------------------
+
+    async def _search(self, job: Job) -> FileCode | None:
+        """The file that the unanswered attempt of *job* left at the host, if any."""
+        assert job.sent_at is not None
+        asked_since = max(job.sent_at, job.attempt_at)
+        delay_s = 0.5
+        started = trio.current_time()
+        while True:
+            with trio.fail_after(_CALL_DEADLINE_S):
+                files = await self._list_sent(job)
+            matches = [file for file in files if self._may_be(job, file)]
+            if matches:
+                return max(matches, key=lambda file: self._likeness(job, file)).code
+            waited_s = trio.current_time() - started
+            if waited_s > OUTCOME_GRACE_S or self._clock() - asked_since > 20 * OUTCOME_GRACE_S:
+                break
+            await trio.sleep(delay_s)
+            delay_s *= 2
+        self._give_back(job)
+        return None
+
+    async def _list_sent(self, job: Job) -> Sequence[RemoteFile]:
+        assert job.sent_folder is not None
+        folder = job.sent_folder if self._host.capabilities.upload_into_folder else self._host.root
+        try:
+            return (await self._host.list_folder(folder)).files
+        except HostNotFoundError:
+            return ()
+
+    def _may_be(self, job: Job, file: RemoteFile) -> bool:
+        """Whether *file* can be what *job*'s unanswered attempt left, by all that is known."""
+        assert job.sent_at is not None
+        loose = self._target.loose_title
+        if loose(file.title) != loose(job.sent_title or ""):
+            return False
+        if file.uploaded_at is not None and file.uploaded_at < job.sent_at - CLOCK_SLACK_S:
+            return False
+        if self._host.capabilities.keeps_content:
+            if file.size_bytes is not None and file.size_bytes != job.size_bytes:
+                return False
+            if file.sha1 is not None and job.sha1 is not None and file.sha1 != job.sha1:
+                return False
+        claimed = any(other.code == file.code for other in self._jobs.values())
+        return not claimed and not self._target.owns(file.code)
+
+    def _likeness(self, job: Job, file: RemoteFile) -> tuple[bool, bool, float]:
+        return (
+            file.sha1 is not None and file.sha1 == job.sha1,
+            file.title == job.sent_title,
+            -(file.uploaded_at or 0.0),  # the first of equals: a later one is another's
+        )
