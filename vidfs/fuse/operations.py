@@ -1,0 +1,227 @@
+"""The pyfuse3 class: arguments in, one call on the volume, the answer out.
+
+Inode numbers are stable and never given twice, and what an inode stands for can always be
+loaded from the catalogue; so the kernel's lookup counts need not be kept, and `forget` has
+nothing to do. A removed file that is still open is kept by its handles.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Sequence
+
+import pyfuse3
+from pyfuse3 import (
+    EntryAttributes,
+    FileHandleT,
+    FileInfo,
+    FileNameT,
+    FlagT,
+    InodeT,
+    ModeT,
+    RequestContext,
+    SetattrFields,
+    StatvfsData,
+)
+
+from vidfs.errors import NamespaceAbilityError
+from vidfs.fuse import replies
+from vidfs.fuse.errnos import answers_errno
+from vidfs.types import Inode
+from vidfs.volume import Attr, Volume
+
+
+class Operations(pyfuse3.Operations):
+    supports_dot_lookup = True
+    enable_writeback_cache = False  # write order and size stay ours
+
+    def __init__(self, volume: Volume) -> None:
+        super().__init__()
+        self._volume = volume
+        self._replies = replies.Replies(volume.settings)
+        self._listings: dict[int, Sequence[tuple[str, Attr]]] = {}
+        self._folders: dict[int, Inode] = {}
+        self._next_fh = 1
+
+    # --- names ---------------------------------------------------------------------------
+
+    @answers_errno
+    async def lookup(
+        self, parent_inode: InodeT, name: FileNameT, ctx: RequestContext
+    ) -> EntryAttributes:
+        attr = await self._volume.lookup(Inode(parent_inode), os.fsdecode(name))
+        if attr is None:
+            return replies.no_entry(self._volume.negative_ttl_s())
+        return self._replies.entry(attr)
+
+    @answers_errno
+    async def getattr(self, inode: InodeT, ctx: RequestContext) -> EntryAttributes:
+        return self._replies.entry(await self._volume.getattr(Inode(inode)))
+
+    @answers_errno
+    async def setattr(
+        self,
+        inode: InodeT,
+        attr: EntryAttributes,
+        fields: SetattrFields,
+        fh: FileHandleT | None,
+        ctx: RequestContext,
+    ) -> EntryAttributes:
+        # Mode and owner are accepted and not kept: no host could.
+        result: Attr | None = None
+        if fields.update_size:
+            result = await self._volume.set_size(Inode(inode), attr.st_size)
+        if fields.update_mtime:
+            result = self._volume.set_mtime(Inode(inode), attr.st_mtime_ns)
+        if result is None:
+            result = await self._volume.getattr(Inode(inode))
+        return self._replies.entry(result)
+
+    @answers_errno
+    async def mkdir(
+        self, parent_inode: InodeT, name: FileNameT, mode: ModeT, ctx: RequestContext
+    ) -> EntryAttributes:
+        attr = await self._volume.make_folder(Inode(parent_inode), os.fsdecode(name))
+        return self._replies.entry(attr)
+
+    @answers_errno
+    async def rmdir(self, parent_inode: InodeT, name: FileNameT, ctx: RequestContext) -> None:
+        await self._volume.remove_folder(Inode(parent_inode), os.fsdecode(name))
+
+    @answers_errno
+    async def unlink(self, parent_inode: InodeT, name: FileNameT, ctx: RequestContext) -> None:
+        await self._volume.unlink(Inode(parent_inode), os.fsdecode(name))
+
+    @answers_errno
+    async def rename(
+        self,
+        parent_inode_old: InodeT,
+        name_old: FileNameT,
+        parent_inode_new: InodeT,
+        name_new: FileNameT,
+        flags: FlagT,
+        ctx: RequestContext,
+    ) -> None:
+        if flags & ~pyfuse3.RENAME_NOREPLACE:
+            raise pyfuse3.FUSEError(errno.EINVAL)
+        await self._volume.rename(
+            Inode(parent_inode_old),
+            os.fsdecode(name_old),
+            Inode(parent_inode_new),
+            os.fsdecode(name_new),
+            replace=not flags & pyfuse3.RENAME_NOREPLACE,
+        )
+
+    @answers_errno
+    async def link(
+        self, inode: InodeT, new_parent_inode: InodeT, new_name: FileNameT, ctx: RequestContext
+    ) -> EntryAttributes:
+        raise NamespaceAbilityError("no host keeps hard links")
+
+    @answers_errno
+    async def symlink(
+        self, parent_inode: InodeT, name: FileNameT, target: FileNameT, ctx: RequestContext
+    ) -> EntryAttributes:
+        raise NamespaceAbilityError("no host keeps symbolic links")
+
+    @answers_errno
+    async def mknod(
+        self, parent_inode: InodeT, name: FileNameT, mode: ModeT, rdev: int, ctx: RequestContext
+    ) -> EntryAttributes:
+        raise NamespaceAbilityError("no host keeps special files")
+
+    # --- folders -------------------------------------------------------------------------
+
+    @answers_errno
+    async def opendir(self, inode: InodeT, ctx: RequestContext) -> FileHandleT:
+        fh, self._next_fh = self._next_fh, self._next_fh + 1
+        self._folders[fh] = Inode(inode)
+        return FileHandleT(fh)
+
+    @answers_errno
+    async def readdir(self, fh: FileHandleT, start_id: int, token: pyfuse3.ReaddirToken) -> None:
+        # One snapshot for each opendir: positions stay true whatever changes meanwhile.
+        listing = self._listings.get(fh)
+        if listing is None or start_id == 0:
+            listing = await self._volume.list_folder(self._folders[fh])
+            self._listings[fh] = listing
+        entry = self._replies.entry
+        for index in range(start_id, len(listing)):
+            name, attr = listing[index]
+            if not pyfuse3.readdir_reply(token, os.fsencode(name), entry(attr), index + 1):
+                return
+
+    @answers_errno
+    async def releasedir(self, fh: FileHandleT) -> None:
+        self._folders.pop(fh, None)
+        self._listings.pop(fh, None)
+
+    @answers_errno
+    async def fsyncdir(self, fh: FileHandleT, datasync: bool) -> None:
+        pass  # a change of names is at the host when its call returns
+
+    # --- files ---------------------------------------------------------------------------
+
+    @answers_errno
+    async def open(self, inode: InodeT, flags: FlagT, ctx: RequestContext) -> FileInfo:
+        fh = await self._volume.open(Inode(inode), flags)
+        return FileInfo(fh=FileHandleT(fh), keep_cache=True)
+
+    @answers_errno
+    async def create(
+        self,
+        parent_inode: InodeT,
+        name: FileNameT,
+        mode: ModeT,
+        flags: FlagT,
+        ctx: RequestContext,
+    ) -> tuple[FileInfo, EntryAttributes]:
+        fh, attr = await self._volume.create(Inode(parent_inode), os.fsdecode(name), flags)
+        return FileInfo(fh=FileHandleT(fh)), self._replies.entry(attr)
+
+    @answers_errno
+    async def read(self, fh: FileHandleT, off: int, size: int) -> bytes:
+        return await self._volume.files.read(fh, off, size)
+
+    @answers_errno
+    async def write(self, fh: FileHandleT, off: int, buf: bytes) -> int:
+        return await self._volume.files.write(fh, off, buf)
+
+    @answers_errno
+    async def flush(self, fh: FileHandleT) -> None:
+        await self._volume.files.flush(fh)
+
+    @answers_errno
+    async def release(self, fh: FileHandleT) -> None:
+        self._volume.files.release(fh)
+
+    @answers_errno
+    async def fsync(self, fh: FileHandleT, datasync: bool) -> None:
+        await self._volume.files.fsync(fh)
+
+    # --- the whole -----------------------------------------------------------------------
+
+    @answers_errno
+    async def statfs(self, ctx: RequestContext) -> StatvfsData:
+        return replies.space(await self._volume.space())
+
+    @answers_errno
+    async def getxattr(self, inode: InodeT, name: bytes, ctx: RequestContext) -> bytes:
+        value = self._volume.load_attribute(Inode(inode), os.fsdecode(name))
+        return value.encode("utf-8", "surrogateescape")
+
+    @answers_errno
+    async def listxattr(self, inode: InodeT, ctx: RequestContext) -> Sequence[bytes]:
+        names = self._volume.load_attribute_names(Inode(inode))
+        return [name.encode() for name in names]
+
+    @answers_errno
+    async def setxattr(self, inode: InodeT, name: bytes, value: bytes, ctx: RequestContext) -> None:
+        await self._volume.set_attribute(
+            Inode(inode), os.fsdecode(name), value.decode("utf-8", "surrogateescape")
+        )
+
+    @answers_errno
+    async def removexattr(self, inode: InodeT, name: bytes, ctx: RequestContext) -> None:
+        await self._volume.set_attribute(Inode(inode), os.fsdecode(name), "")

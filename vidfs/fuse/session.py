@@ -1,0 +1,44 @@
+"""One kernel mount, from `mount` to `umount`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import pyfuse3
+import trio
+
+from vidfs.errors import MountError
+from vidfs.fuse.notify import KernelNotifier
+from vidfs.fuse.operations import Operations
+from vidfs.volume import Volume
+
+log = logging.getLogger(__name__)
+
+
+async def run_fuse(
+    volume: Volume, mountpoint: str, options: set[str], *, on_mounted: Callable[[], None]
+) -> None:
+    """Mount *volume* on *mountpoint* and serve it until it is unmounted or we are cancelled.
+
+    *on_mounted* is called when the mount is usable. Cancelled, it unmounts before it returns.
+    Errors: MountError when the kernel or fusermount3 refuses.
+    """
+    operations = Operations(volume)
+    words = {"default_permissions", *options}
+    try:
+        pyfuse3.init(operations, mountpoint, words)
+    except RuntimeError as error:
+        raise MountError(f"can't mount on {mountpoint}: {error}") from None
+    notifier = KernelNotifier()
+    volume.listener = notifier
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(notifier.run)
+            on_mounted()
+            await pyfuse3.main()
+            nursery.cancel_scope.cancel()
+    finally:
+        # After an unmount from outside this only frees what the session held.
+        pyfuse3.close(unmount=True)
+        log.info("unmounted from %s", mountpoint)

@@ -1,0 +1,324 @@
+"""Open files: where their bytes come from, and where they go.
+
+A handle reads from the spool if the node has bytes there, else through the chunk cache from
+the host. The first write to a node without bytes in the spool brings them there first.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from dataclasses import dataclass, field
+
+import trio
+
+from vidfs.content.chunkcache import ChunkCache
+from vidfs.content.reader import Readers, RemoteReader
+from vidfs.content.spool import Spool, spool_errors
+from vidfs.errors import (
+    BadHandleError,
+    ContentAbilityError,
+    FileTooBigError,
+    InvalidArgumentError,
+    IsFolderError,
+    MediaTypeError,
+    QuotaError,
+    ReadOnlyError,
+    SpoolError,
+    UploadRefusedError,
+)
+from vidfs.hosts.api import VideoHost
+from vidfs.tree.node import Node
+from vidfs.tree.sizes import SizeFinder
+from vidfs.tree.tree import Tree
+from vidfs.types import FILE_BYTES_MAX, FileCode, Inode, JobState
+from vidfs.volume.settings import VolumeSettings
+from vidfs.volume.writeback import LocalFile, Writeback
+
+log = logging.getLogger(__name__)
+
+_STAGE_BYTES = 1 << 20
+
+
+@dataclass(slots=True, eq=False)
+class Handle:
+    """One open file. Several handles of a node share its local bytes and its reader."""
+
+    node: Node
+    readable: bool
+    writable: bool
+    append: bool
+    local: LocalFile | None = None
+    reader: RemoteReader | None = None
+    wrote: bool = field(default=False)  # since the last flush
+
+
+class Files:
+    def __init__(
+        self,
+        *,
+        tree: Tree,
+        host: VideoHost,
+        spool: Spool,
+        cache: ChunkCache,
+        readers: Readers,
+        sizes: SizeFinder,
+        writeback: Writeback,
+        settings: VolumeSettings,
+    ) -> None:
+        self._tree = tree
+        self._host = host
+        self._spool = spool
+        self._cache = cache
+        self._readers = readers
+        self._sizes = sizes
+        self._writeback = writeback
+        self._settings = settings
+        self._handles: dict[int, Handle] = {}
+        self._next_fh = 1
+        self._staging: dict[Inode, trio.Lock] = {}
+        self._told_unreadable = False
+
+    # --- opening and closing ---------------------------------------------------------------
+
+    async def open(self, node: Node, flags: int) -> int:
+        """A handle for *node*. Errors: ContentAbilityError where its bytes can't be had."""
+        if node.is_folder:
+            raise IsFolderError(f"{node.name} is a folder")
+        access = flags & os.O_ACCMODE
+        if access not in (os.O_RDONLY, os.O_WRONLY, os.O_RDWR):
+            raise InvalidArgumentError("no such access mode")
+        writable = access != os.O_RDONLY
+        truncates = bool(flags & os.O_TRUNC) and writable
+        if (writable or truncates) and self._settings.read_only:
+            raise ReadOnlyError("mounted read-only")
+        if not truncates:
+            await self._check_reachable(node)
+        handle = Handle(
+            node,
+            readable=access != os.O_WRONLY,
+            writable=writable,
+            append=bool(flags & os.O_APPEND),
+        )
+        fh = self._register(handle)
+        if truncates:
+            try:
+                await self.truncate(node, 0)
+            except BaseException:
+                self.release(fh)
+                raise
+        return fh
+
+    def create(self, node: Node, flags: int) -> int:
+        """A handle for *node*, which was just made and has no bytes. Checkpoint: none."""
+        self._writeback.create(node)
+        access = flags & os.O_ACCMODE
+        return self._register(
+            Handle(
+                node,
+                readable=access != os.O_WRONLY,
+                writable=access != os.O_RDONLY,
+                append=bool(flags & os.O_APPEND),
+            )
+        )
+
+    def _register(self, handle: Handle) -> int:
+        fh, self._next_fh = self._next_fh, self._next_fh + 1
+        self._handles[fh] = handle
+        self._join(handle, self._writeback.find(handle.node.inode))
+        return fh
+
+    def get(self, fh: int) -> Handle:
+        handle = self._handles.get(fh)
+        if handle is None:
+            raise BadHandleError(f"no handle {fh}")
+        return handle
+
+    def _join(self, handle: Handle, local: LocalFile | None) -> LocalFile | None:
+        """Let *handle* use the node's bytes in the spool as they are now."""
+        if local is handle.local:
+            return local
+        if handle.local is not None and local is None and handle.local.done:
+            return handle.local  # at the host by now; this handle goes on reading its own
+        self._leave(handle)
+        if local is not None:
+            local.handles += 1
+            local.writers += handle.writable
+            handle.local = local
+            if handle.reader is not None:
+                self._readers.release(handle.reader)
+                handle.reader = None
+        return local
+
+    def _leave(self, handle: Handle) -> None:
+        local, handle.local = handle.local, None
+        if local is not None:
+            local.handles -= 1
+            local.writers -= handle.writable
+            if local.writers == 0 and handle.writable:
+                self._writeback.closed(local)
+            self._writeback.released(local)
+
+    async def _check_reachable(self, node: Node) -> None:
+        """Errors: ContentAbilityError unless *node*'s bytes are here or can be fetched."""
+        if self._writeback.find(node.inode) is not None or node.remote is None:
+            return
+        if self._host.capabilities.read_content:
+            await self._sizes.ensure(node)
+            return
+        size_bytes = node.size_bytes
+        if size_bytes is None or not self._cache.holds_all(FileCode(node.remote), size_bytes):
+            if not self._told_unreadable:
+                self._told_unreadable = True
+                log.warning(
+                    "%s: %s has no call that leads to a file's bytes; only what was uploaded from"
+                    " here and is still in the cache can be read",
+                    self._tree.path_of(node),
+                    self._host.name,
+                )
+            raise ContentAbilityError(f"{self._host.name} can't be read from")
+
+    async def flush(self, fh: int) -> None:
+        """A descriptor is being closed. With `upload=close`: waits for the host.
+
+        Errors: what the host refused the upload with, where that is waited for.
+        """
+        handle = self.get(fh)
+        local = handle.local
+        if local is None or not handle.wrote:
+            return
+        handle.wrote = False
+        self._tree.save(handle.node)
+        self._writeback.flushed(local)
+        if self._settings.upload_on_close and not local.done:
+            self._writeback.closed(local)
+            job = await self._writeback.wait_done(local)
+            if job.state is JobState.PARKED:
+                raise _refusal(job.reason)
+
+    def release(self, fh: int) -> None:
+        """The last descriptor of this handle is gone. Checkpoint: none."""
+        handle = self._handles.pop(fh, None)
+        if handle is None:
+            return
+        self._leave(handle)
+        if handle.reader is not None:
+            self._readers.release(handle.reader)
+
+    async def fsync(self, fh: int) -> None:
+        """Wait until what was written is on the local disk."""
+        local = self.get(fh).local
+        if local is not None:
+            await local.file.sync()
+
+    # --- bytes ---------------------------------------------------------------------------
+
+    def find_local_read(self, fh: int, offset: int, size: int) -> bytes | None:
+        """The bytes, if they are in the spool. Checkpoint: none."""
+        handle = self.get(fh)
+        local = self._join(handle, self._writeback.find(handle.node.inode))
+        return local.file.read(offset, size) if local is not None else None
+
+    async def read(self, fh: int, offset: int, size: int) -> bytes:
+        """Up to *size* bytes; fewer only at the end."""
+        data = self.find_local_read(fh, offset, size)
+        if data is not None:
+            return data
+        handle = self.get(fh)
+        return await self._get_reader(handle).read(offset, size)
+
+    def _get_reader(self, handle: Handle) -> RemoteReader:
+        node = handle.node
+        if node.remote is None or node.size_bytes is None:
+            raise ContentAbilityError(f"{node.name} has no bytes")
+        reader = handle.reader
+        if reader is None or (reader.code, reader.size_bytes) != (node.remote, node.size_bytes):
+            if reader is not None:
+                self._readers.release(reader)
+                handle.reader = None
+            with spool_errors():
+                handle.reader = self._readers.acquire(FileCode(node.remote), node.size_bytes)
+        assert handle.reader is not None
+        return handle.reader
+
+    async def write(self, fh: int, offset: int, data: bytes) -> int:
+        handle = self.get(fh)
+        if not handle.writable:
+            raise BadHandleError("not open for writing")
+        if offset + len(data) > FILE_BYTES_MAX:
+            raise FileTooBigError("a file can have 8 TiB at the most")
+        local = await self._get_writable(handle.node)
+        self._join(handle, local)
+        handle.wrote = True
+        if handle.append:
+            offset = local.file.size_bytes
+        self._writeback.begin_write(local)
+        handle.node.mtime_ns = time.time_ns()  # saved when it is closed
+        return local.file.write(offset, data)
+
+    async def truncate(self, node: Node, size_bytes: int) -> None:
+        if self._settings.read_only:
+            raise ReadOnlyError("mounted read-only")
+        if size_bytes > FILE_BYTES_MAX:
+            raise FileTooBigError("a file can have 8 TiB at the most")
+        local = self._writeback.find(node.inode)
+        if local is not None and local.file.size_bytes == size_bytes:
+            return
+        if local is None:
+            if size_bytes == 0:
+                local = self._writeback.create(node)
+            else:
+                local = await self._get_writable(node)
+        self._writeback.begin_write(local)
+        local.file.truncate(size_bytes)
+        self._tree.set_mtime(node, time.time_ns())
+        for handle in self._handles.values():
+            if handle.node is node:
+                self._join(handle, local)
+                handle.wrote = handle.wrote or handle.writable
+        if local.writers == 0:
+            self._writeback.closed(local)
+
+    async def _get_writable(self, node: Node) -> LocalFile:
+        """*node*'s bytes in the spool, fetched there if need be."""
+        local = self._writeback.find(node.inode)
+        if local is not None:
+            return local
+        lock = self._staging.setdefault(node.inode, trio.Lock())
+        async with lock:
+            local = self._writeback.find(node.inode)
+            if local is None:
+                await self._check_reachable(node)
+                await self._stage(node)
+                local = self._writeback.adopt_staged(node)
+        self._staging.pop(node.inode, None)
+        return local
+
+    async def _stage(self, node: Node) -> None:
+        """Fetch all of *node*'s content into the spool's staging file."""
+        assert node.remote is not None
+        size_bytes = node.size_bytes or 0
+        with spool_errors():
+            reader = self._readers.acquire(FileCode(node.remote), size_bytes)
+        try:
+            with spool_errors(), self._spool.staging(node.inode).open("wb") as staged:
+                offset = 0
+                while offset < size_bytes:
+                    data = await reader.read(offset, _STAGE_BYTES)
+                    if not data:
+                        raise SpoolError("the cache lost bytes while they were being fetched")
+                    staged.write(data)
+                    offset += len(data)
+        finally:
+            self._readers.release(reader)
+
+
+def _refusal(reason: str) -> Exception:
+    """The error that `close` reports for a parked upload."""
+    text = reason.lower()
+    if "quota" in text or "storage" in text:
+        return QuotaError(reason)
+    if "extension" in text:
+        return MediaTypeError(reason)
+    return UploadRefusedError(reason)

@@ -1,0 +1,689 @@
+"""The file system without FUSE: inode numbers and names in, attributes or a VidfsError out.
+
+Joins the tree (names, numbers) with content (bytes). Knows no HTTP, no SQL, no errno. Every
+method is safe to run many times at once; those that change a name hold that folder's lock
+while they ask the host, so that two changes to one name come one after the other.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+
+import trio
+from cachetools import TTLCache
+
+from vidfs.content.chunkcache import ChunkCache
+from vidfs.content.reader import Readers
+from vidfs.content.spool import Spool
+from vidfs.errors import (
+    AccessDeniedError,
+    ExistsError,
+    HostError,
+    HostNotFoundError,
+    InvalidArgumentError,
+    IsFolderError,
+    MediaTypeError,
+    MoveAbilityError,
+    NamespaceAbilityError,
+    NameTooLongError,
+    NotEmptyError,
+    NotFolderError,
+    NotFoundError,
+    ReadOnlyError,
+)
+from vidfs.hosts.api import AccountInfo, VideoHost
+from vidfs.tree.journal import SqlJournal
+from vidfs.tree.merge import TRASH_FOLDER, TRASH_PREFIX
+from vidfs.tree.names import is_scratch, title_for_rename
+from vidfs.tree.node import Node
+from vidfs.tree.sizes import SizeFinder
+from vidfs.tree.store import Store
+from vidfs.tree.tree import Tree, TreeListener, TreeSettings
+from vidfs.tree.walk import Walker
+from vidfs.types import (
+    NAME_BYTES_MAX,
+    ROOT_INODE,
+    FileCode,
+    FolderId,
+    Inode,
+    JobState,
+    NodeKind,
+)
+from vidfs.volume.attributes import CONTROL, Attributes
+from vidfs.volume.files import Files
+from vidfs.volume.settings import Attr, Space, UploadStatus, VolumeSettings, VolumeStatus
+from vidfs.volume.trash import Trash
+from vidfs.volume.writeback import LocalFile, Writeback
+
+log = logging.getLogger(__name__)
+
+ATTR_TTL_S = 3600.0  # changes are pushed to the kernel, so it may believe for long
+CHANGE_DEADLINE_S = 60.0  # for a call that changes something, with its retries
+_START_DEADLINE_S = 20.0
+_SPACE_TTL_S = 300.0
+_PETABYTE = 1 << 50
+_LIST_AHEAD_PARALLEL = 16
+
+
+class NoListener:
+    """Until a kernel listens."""
+
+    def entry_changed(self, parent: Inode, name: str, gone: Inode | None) -> None:
+        pass
+
+    def node_changed(self, inode: Inode, *, content: bool) -> None:
+        pass
+
+
+class Volume:
+    """One mounted account."""
+
+    def __init__(
+        self, *, host: VideoHost, settings: VolumeSettings, state_dir: Path, cache_dir: Path
+    ) -> None:
+        """Errors: SpoolDamagedError if the catalogue can't be used."""
+        self.settings = settings
+        self.state_dir = state_dir
+        self.listener: TreeListener = NoListener()
+        self._host = host
+        self._store = Store(state_dir / "catalogue.sqlite")
+        self._spool = Spool(state_dir / "spool")
+        self._cache = ChunkCache(cache_dir, size_bytes_max=settings.cache_size_bytes)
+        any_file = host.capabilities.stores_any_file
+        self._default_extension = "" if any_file else settings.default_extension
+        self.tree = Tree(
+            self._store,
+            host,
+            TreeSettings(
+                dir_ttl_s=settings.dir_ttl_s,
+                dir_stale_s=settings.dir_stale_s,
+                default_extension=self._default_extension,
+                keep_uploaded_sizes=settings.sizes == "uploaded",
+            ),
+            listener=self,
+            is_in_flight=lambda file: self.writeback.is_in_flight(file),
+            is_pinned=lambda node: self.writeback.is_pinned(node),
+        )
+        trash = Trash(self.tree, host)
+        self.writeback = Writeback(
+            tree=self.tree,
+            host=host,
+            spool=self._spool,
+            cache=self._cache,
+            journal=SqlJournal(self._store),
+            trash=trash,
+            settings=settings,
+        )
+        self._trash = trash
+        self._attributes = Attributes(self.tree, host, self.writeback)
+        self._sizes = SizeFinder(
+            self.tree, host, on_found=lambda inode: self.node_changed(inode, content=False)
+        )
+        self._readers = Readers(host, self._cache)
+        self._walker = Walker(self.tree, parallel=_LIST_AHEAD_PARALLEL, clock=time.monotonic)
+        self.files = Files(
+            tree=self.tree,
+            host=host,
+            spool=self._spool,
+            cache=self._cache,
+            readers=self._readers,
+            sizes=self._sizes,
+            writeback=self.writeback,
+            settings=settings,
+        )
+        self._locks: dict[Inode, trio.Lock] = {}
+        self._space: TTLCache[str, Space] = TTLCache(1, ttl=_SPACE_TTL_S)
+        self._root = self.tree.root
+        self._note = ""
+
+    # --- life --------------------------------------------------------------------------------
+
+    async def start(self, nursery: trio.Nursery) -> None:
+        """Meet the host, then serve. With a catalogue an unreachable host is no obstacle.
+
+        Errors: WrongKeyError; HostError if the host can't be reached and nothing is known;
+        NotFoundError if the folder to be mounted isn't there.
+        """
+        self.tree.start(nursery)
+        self._sizes.start(nursery)
+        self._readers.start(nursery)
+        self._walker.start(nursery)
+        try:
+            with trio.fail_after(_START_DEADLINE_S):
+                await self._host.probe()
+                info = await self._host.account_info()
+                self._remember_space(info)
+        except AccessDeniedError:
+            raise
+        except (HostError, trio.TooSlowError) as error:
+            if not self.tree.has_catalogue:
+                raise
+            self._note = f"mounted from the catalogue: {error or 'the host does not answer'}"
+            log.warning("%s", self._note)
+        await self._find_root()
+        await nursery.start(self.writeback.queue.run)
+
+    async def _find_root(self) -> None:
+        node = self.tree.root
+        for part in filter(None, self.settings.source_folder.split("/")):
+            child = await self._look(node, part)
+            if child is None or not child.is_folder:
+                raise NotFoundError(
+                    f"{self._host.name} has no folder {self.settings.source_folder}"
+                )
+            node = child
+        self._root = node
+        if self.tree.listed_at(node) is None:
+            await self.tree.ensure_fresh(node)
+
+    async def aclose(self) -> None:
+        """Let go of everything; the queue is kept."""
+        self.writeback.close()
+        self._cache.close()
+        self._store.close()
+
+    @property
+    def note(self) -> str:
+        """What the person who mounts should know, "" if nothing."""
+        return self._note
+
+    # --- TreeListener: what the host changed -------------------------------------------------
+
+    def entry_changed(self, parent: Inode, name: str, gone: Inode | None) -> None:
+        self.listener.entry_changed(self._to_kernel(parent), name, gone)
+
+    def node_changed(self, inode: Inode, *, content: bool) -> None:
+        self.listener.node_changed(self._to_kernel(inode), content=content)
+
+    # --- inode numbers: the mounted folder is 1 for the kernel ---------------------------------
+
+    def _to_kernel(self, inode: Inode) -> Inode:
+        return ROOT_INODE if inode == self._root.inode else inode
+
+    def _get(self, inode: Inode) -> Node:
+        if inode == ROOT_INODE:
+            return self._root
+        local = self.writeback.find(inode)
+        return local.node if local is not None else self.tree.get(inode)
+
+    def _get_folder(self, inode: Inode) -> Node:
+        return self._root if inode == ROOT_INODE else self.tree.get_folder(inode)
+
+    # --- looking -------------------------------------------------------------------------------
+
+    async def lookup(self, parent: Inode, name: str) -> Attr | None:
+        """Attributes of an entry; None if there is none of that name."""
+        _check_name_length(name)
+        folder = self._get_folder(parent)
+        if name == ".":
+            return self._attr(folder)
+        if name == "..":
+            at_top = folder is self._root
+            return self._attr(folder if at_top else self.tree.get(folder.parent))
+        node = await self._look(folder, name)
+        if node is None:
+            return None
+        await self._ensure_size(node)
+        return self._attr(node)
+
+    async def _look(self, folder: Node, name: str) -> Node | None:
+        if self.tree.listed_at(folder) is None:
+            await self.tree.ensure_fresh(folder)
+            return self.tree.find_child(folder, name)
+        node = self.tree.find_child(folder, name)
+        if node is None and folder.linked:
+            await self.tree.ensure_fresh(folder)
+            node = self.tree.find_child(folder, name)
+        return node
+
+    async def getattr(self, inode: Inode) -> Attr:
+        node = self._get(inode)
+        await self._ensure_size(node)
+        return self._attr(node)
+
+    async def _ensure_size(self, node: Node) -> None:
+        if node.is_folder or node.size_bytes is not None:
+            return
+        if self.writeback.find(node.inode) is None and node.readable:
+            await self._sizes.ensure(node)
+
+    def _attr(self, node: Node) -> Attr:
+        size_bytes, ttl_s = 0, ATTR_TTL_S
+        if not node.is_folder:
+            local = self.writeback.find(node.inode)
+            if local is not None:
+                size_bytes = local.file.size_bytes
+            elif node.size_bytes is not None:
+                size_bytes = node.size_bytes
+            elif self._sizes.can_ask and node.readable:
+                ttl_s = 0.0  # the kernel must ask before it shows one
+        mtime_ns = node.mtime_ns
+        if mtime_ns is None:
+            mtime_ns = int((node.uploaded_at or 0.0) * 1e9)
+        return Attr(self._to_kernel(node.inode), node.kind, size_bytes, mtime_ns, ttl_s)
+
+    async def list_folder(self, inode: Inode) -> Sequence[tuple[str, Attr]]:
+        """Name and attributes of every entry, as of now."""
+        folder = self._get_folder(inode)
+        await self.tree.ensure_fresh(folder)
+        self._walker.listed(folder)
+        return [(name, self._attr(node)) for name, node in self.tree.entries(folder).items()]
+
+    def negative_ttl_s(self) -> float:
+        """How long the kernel may believe that a name doesn't exist."""
+        return min(self.settings.dir_ttl_s, 10.0)
+
+    async def space(self) -> Space:
+        if "space" not in self._space:
+            try:
+                with trio.fail_after(CHANGE_DEADLINE_S):
+                    self._remember_space(await self._host.account_info())
+            except (HostError, trio.TooSlowError):
+                self._remember_space(AccountInfo())
+        return self._space["space"]
+
+    def _remember_space(self, info: AccountInfo) -> None:
+        used = max(info.storage_used_bytes or 0, 0)
+        left = info.storage_left_bytes
+        free = _PETABYTE if left is None or left < 0 else left
+        self._space["space"] = Space(used + free, free, 0)
+
+    # --- making ------------------------------------------------------------------------------
+
+    async def create(self, parent: Inode, name: str, flags: int) -> tuple[int, Attr]:
+        """A new empty file, open. Errors: ExistsError, MediaTypeError …"""
+        self._check_writable()
+        folder = self._get_folder(parent)
+        self._check_new_name(name)
+        self._check_media_type(name)
+        async with self._locked(folder):
+            node = await self._look(folder, name)
+            if node is not None:
+                if node.is_folder:
+                    raise IsFolderError(f"{name} is a folder")
+                return await self.files.open(node, flags), self._attr(node)
+            node = self.tree.add_file(folder, name)
+            try:
+                fh = self.files.create(node, flags)
+            except BaseException:
+                self.tree.remove(node)
+                raise
+            return fh, self._attr(node)
+
+    async def make_folder(self, parent: Inode, name: str) -> Attr:
+        self._check_writable()
+        folder = self._get_folder(parent)
+        self._check_new_name(name)
+        async with self._locked(folder):
+            if await self._look(folder, name) is not None:
+                raise ExistsError(f"{name} exists")
+            if not self._host.capabilities.create_folder:
+                raise NamespaceAbilityError(f"{self._host.name} can't create folders")
+            with _change_deadline():
+                folder_id = await self._host.create_folder(FolderId(folder.remote or ""), name)
+            node = self.tree.find_by_remote(NodeKind.FOLDER, folder_id)
+            if node is None:
+                node = self.tree.add_folder(folder, name, folder_id)
+            return self._attr(node)
+
+    # --- removing ----------------------------------------------------------------------------
+
+    async def unlink(self, parent: Inode, name: str) -> None:
+        self._check_writable()
+        folder = self._get_folder(parent)
+        async with self._locked(folder):
+            node = await self._get_child(folder, name)
+            if node.is_folder:
+                raise IsFolderError(f"{name} is a folder")
+            await self._remove_file(node)
+
+    async def _remove_file(self, node: Node) -> None:
+        """Take *node* from the host and from the tree."""
+        if node.remote is not None:
+            if self.settings.delete_deny:
+                raise NamespaceAbilityError("deleting is switched off (delete=deny)")
+            with _change_deadline():
+                try:
+                    await self._trash.remove_file(node)
+                except HostNotFoundError:
+                    log.info("%s was already gone from the host", node.name)
+            self._cache.forget(FileCode(node.remote))
+        codes = self.writeback.give_up(node)
+        if node.linked:
+            self.tree.remove(node)
+        for code in codes:
+            if code != node.remote:
+                with _change_deadline():
+                    await self.writeback.discard(code, node.name)
+
+    async def remove_folder(self, parent: Inode, name: str) -> None:
+        self._check_writable()
+        folder = self._get_folder(parent)
+        async with self._locked_entry(folder, name, folder):
+            node = await self._get_child(folder, name)
+            if not node.is_folder:
+                raise NotFolderError(f"{name} is not a folder")
+            await self._remove_folder(node)
+
+    async def _remove_folder(self, node: Node) -> None:
+        """Remove *node*, whose own lock is held, so that nothing is put into it meanwhile."""
+        if self.settings.delete_deny:
+            raise NamespaceAbilityError("deleting is switched off (delete=deny)")
+        if self.tree.listed_at(node) is not None and self.tree.entries(node):
+            raise NotEmptyError(f"{node.name} is not empty")
+        with _change_deadline():
+            # A host's own deletion takes the videos inside with it: look for certain.
+            await self.tree.refresh_newest(node)
+            if self.tree.entries(node):
+                raise NotEmptyError(f"{node.name} is not empty")
+            await self._trash.remove_folder(node)
+        self.tree.remove(node)
+
+    # --- renaming ----------------------------------------------------------------------------
+
+    async def rename(
+        self, old_parent: Inode, old_name: str, new_parent: Inode, new_name: str, *, replace: bool
+    ) -> None:
+        """POSIX rename. Errors: MoveAbilityError where the host can't move, so that `mv` copies."""
+        self._check_writable()
+        self._check_new_name(new_name)
+        source, target = self._get_folder(old_parent), self._get_folder(new_parent)
+        async with self._locked_entry(target, new_name, source, target):
+            node = await self._get_child(source, old_name)
+            victim = await self._look(target, new_name)
+            if victim is node:
+                return
+            if victim is not None:
+                if not replace:
+                    raise ExistsError(f"{new_name} exists")
+                _check_replaceable(node, victim)
+            if node.is_folder:
+                await self._rename_folder(node, target, new_name, victim)
+            else:
+                await self._rename_file(node, target, new_name, victim)
+
+    async def _rename_folder(
+        self, node: Node, target: Node, name: str, victim: Node | None
+    ) -> None:
+        if any(ancestor is node for ancestor in self._upwards(target)):
+            raise InvalidArgumentError("a folder can't be moved into itself")
+        assert node.remote is not None
+        can = self._host.capabilities
+        renames, moves = name != node.name, target.inode != node.parent
+        if moves and not can.move_folder:
+            raise MoveAbilityError(f"{self._host.name} can't move folders")
+        if renames and not can.rename_folder:
+            raise NamespaceAbilityError(f"{self._host.name} can't rename folders")
+        if victim is not None:
+            await self._remove_folder(victim)
+        with _change_deadline():
+            await self._host.edit_folder(
+                FolderId(node.remote),
+                name=name if renames else None,
+                parent=FolderId(target.remote or "") if moves else None,
+            )
+        self.tree.move(node, target, name, title=name)
+
+    def _upwards(self, node: Node) -> Iterator[Node]:
+        yield node
+        while node.parent != node.inode:
+            node = self.tree.get(node.parent)
+            yield node
+
+    async def _rename_file(self, node: Node, target: Node, name: str, victim: Node | None) -> None:
+        if extension_differs(node.name, name) or node.remote is None:
+            self._check_media_type(name)
+        local = self.writeback.find(node.inode)
+        if local is not None and (node.remote is None or local.job.pending):
+            await self._rename_local(node, local, target, name, victim)
+            return
+        assert node.remote is not None
+        can = self._host.capabilities
+        title = title_for_rename(name, node.title, self._default_extension)
+        moves = target.inode != node.parent
+        if moves and not can.move_file:
+            raise MoveAbilityError(f"{self._host.name} can't move files")
+        if title != node.title and not can.rename_file:
+            raise NamespaceAbilityError(f"{self._host.name} can't rename files")
+        if title != node.title or moves:
+            with _change_deadline():
+                await self._host.edit_file(
+                    FileCode(node.remote),
+                    title=title if title != node.title else None,
+                    folder=FolderId(target.remote or "") if moves else None,
+                )
+        if victim is not None:
+            await self._remove_file(victim)
+        self.tree.move(node, target, name, title=title)
+        self.writeback.renamed(node)
+
+    async def _rename_local(
+        self, node: Node, local: LocalFile, target: Node, name: str, victim: Node | None
+    ) -> None:
+        """Rename a file that is not at the host yet: its upload will bear the new name.
+
+        What it takes the place of goes once the new bytes are at the host.
+        """
+        moves = target.inode != node.parent
+        if node.remote is not None and moves and not self._host.capabilities.move_file:
+            raise MoveAbilityError(f"{self._host.name} can't move files")
+        if local.job.sent_at is not None and moves and not self._host.capabilities.move_file:
+            raise MoveAbilityError(f"{self._host.name} can't move files")
+        if victim is not None:
+            codes = self.writeback.give_up(victim)
+            if victim.remote is not None:
+                codes.append(FileCode(victim.remote))
+            mtime_ns = node.mtime_ns
+            self.tree.remove(victim)
+            self.writeback.replaced(local, codes)
+            if mtime_ns is not None:
+                self.tree.set_mtime(node, mtime_ns)
+        self.tree.move(node, target, name, title=None)
+        self.writeback.renamed(node)
+
+    # --- attributes --------------------------------------------------------------------------
+
+    async def set_size(self, inode: Inode, size_bytes: int) -> Attr:
+        node = self._get(inode)
+        if node.is_folder:
+            raise IsFolderError(f"{node.name} is a folder")
+        await self.files.truncate(node, size_bytes)
+        return self._attr(node)
+
+    def set_mtime(self, inode: Inode, mtime_ns: int) -> Attr:
+        self._check_writable()
+        node = self._get(inode)
+        self.tree.set_mtime(node, mtime_ns)
+        return self._attr(node)
+
+    def load_attribute(self, inode: Inode, name: str) -> str:
+        """An extended attribute. Errors: NoAttributeError."""
+        node = self._get(inode)
+        if name == CONTROL and node is self._root:
+            return str(self.state_dir)
+        return self._attributes.get(node, name)
+
+    def load_attribute_names(self, inode: Inode) -> Sequence[str]:
+        return list(self._attributes.load(self._get(inode)))
+
+    async def set_attribute(self, inode: Inode, name: str, value: str) -> None:
+        """Errors: ContentAbilityError where the host can't change it."""
+        self._check_writable()
+        with _change_deadline():
+            await self._attributes.set(self._get(inode), name, value)
+
+    async def open(self, inode: Inode, flags: int) -> int:
+        return await self.files.open(self._get(inode), flags)
+
+    # --- what a person asks -------------------------------------------------------------------
+
+    @property
+    def pending(self) -> int:
+        """Uploads that are neither done nor parked."""
+        return sum(
+            job.pending and job.state is not JobState.WRITING for job in self.writeback.queue.jobs
+        )
+
+    def status(self) -> VolumeStatus:
+        now = time.time()
+        uploads = []
+        parked = 0
+        for job in self.writeback.queue.jobs:
+            if job.inode is None or not (job.pending or job.state is JobState.PARKED):
+                continue
+            parked += job.state is JobState.PARKED
+            elapsed_s = max(now - job.attempt_at, 0.1)
+            sending = job.state is JobState.SENDING and job.attempt_at
+            uploads.append(
+                UploadStatus(
+                    path=self._path_of_job(job.inode),
+                    state=job.state.value,
+                    sent_bytes=job.sent_bytes,
+                    size_bytes=job.size_bytes,
+                    attempts=job.attempts,
+                    reason=job.reason,
+                    bytes_s=job.sent_bytes / elapsed_s if sending else 0.0,
+                )
+            )
+        return VolumeStatus(
+            pending=self.pending,
+            parked=parked,
+            uploads=uploads,
+            api_calls=dict(self._host.calls),
+            cache_bytes=self._cache.bytes_used,
+            spool_bytes=sum(local.file.size_bytes for local in self.writeback.locals),
+            host=self._host.name,
+            note=self._note,
+        )
+
+    def _path_of_job(self, inode: Inode) -> str:
+        try:
+            return self.tree.path_of(self._get(inode))
+        except NotFoundError:
+            return f"(inode {inode})"
+
+    async def wait_uploads(self, paths: Sequence[str] = ()) -> int:
+        """Return when all uploads (at or below *paths*) are over: how many of them are parked."""
+
+        def of_interest() -> list[UploadStatus]:
+            return [
+                upload
+                for upload in self.status().uploads
+                if not paths or any(_is_at_or_below(upload.path, path) for path in paths)
+            ]
+
+        await self.writeback.queue.wait_until(
+            lambda: (
+                all(u.state in ("parked", "writing") for u in of_interest())
+                and (bool(paths) or self.pending == 0)
+            )
+        )
+        return sum(upload.state == "parked" for upload in of_interest())
+
+    def retry(self, path: str | None = None) -> int:
+        """Send parked and waiting uploads (at or below *path*) now. Returns how many."""
+        count = 0
+        for local in list(self.writeback.locals):
+            job = local.job
+            if path is not None and not _is_at_or_below(self.tree.path_of(local.node), path):
+                continue
+            if job.state is JobState.PARKED or (job.pending and job.not_before > time.time()):
+                self.writeback.queue.retry(job)
+                count += 1
+        return count
+
+    async def refresh(self, path: str) -> None:
+        """Look at the host now: the folder at *path*, or the one that holds the file there."""
+        node = self._root
+        for part in filter(None, path.split("/")):
+            child = self.tree.find_child(node, part)
+            if child is None:
+                await self.tree.refresh(node)
+                child = self.tree.find_child(node, part)
+            if child is None or not child.is_folder:
+                break
+            node = child
+        await self.tree.refresh_newest(node)
+
+    # --- inside -------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def _locked(self, *folders: Node) -> AsyncIterator[None]:
+        """Hold the name locks of *folders*, taken in one order everywhere."""
+        async with AsyncExitStack() as stack:
+            for inode in sorted({folder.inode for folder in folders}):
+                lock = self._locks.setdefault(inode, trio.Lock())
+                await stack.enter_async_context(lock)
+                stack.callback(self._drop_idle_lock, inode, lock)
+            yield
+
+    @asynccontextmanager
+    async def _locked_entry(self, parent: Node, name: str, *folders: Node) -> AsyncIterator[None]:
+        """Hold the locks of *folders* and, if *name* in *parent* is a folder, its own."""
+        while True:
+            entry = await self._look(parent, name)
+            inner = [entry] if entry is not None and entry.is_folder else []
+            async with self._locked(*folders, *inner):
+                now = self.tree.find_child(parent, name)
+                if now is entry or now is None or not now.is_folder:
+                    yield
+                    return
+
+    def _drop_idle_lock(self, inode: Inode, lock: trio.Lock) -> None:
+        if not lock.statistics().tasks_waiting:
+            self._locks.pop(inode, None)
+
+    async def _get_child(self, folder: Node, name: str) -> Node:
+        node = await self._look(folder, name)
+        if node is None:
+            raise NotFoundError(f"no {name}")
+        return node
+
+    def _check_writable(self) -> None:
+        if self.settings.read_only:
+            raise ReadOnlyError("mounted read-only")
+
+    def _check_new_name(self, name: str) -> None:
+        _check_name_length(name)
+        if name in ("", ".", "..") or "/" in name:
+            raise InvalidArgumentError("not a name")
+        if name == TRASH_FOLDER or name.startswith(TRASH_PREFIX):
+            raise NamespaceAbilityError(f"{name} is reserved for the trash")
+
+    def _check_media_type(self, name: str) -> None:
+        """Errors: MediaTypeError if the host would refuse a file of this name."""
+        if self.settings.other_files != "reject" or is_scratch(name, self.settings.scratch):
+            return
+        if not self.writeback.is_accepted(name):
+            raise MediaTypeError(f"{self._host.name} stores videos only: {name}")
+
+
+def extension_differs(old: str, new: str) -> bool:
+    return old.rpartition(".")[2].lower() != new.rpartition(".")[2].lower()
+
+
+def _check_name_length(name: str) -> None:
+    if len(name.encode("utf-8", "surrogateescape")) > NAME_BYTES_MAX:
+        raise NameTooLongError("a name can have 255 bytes at the most")
+
+
+def _check_replaceable(node: Node, victim: Node) -> None:
+    if victim.is_folder and not node.is_folder:
+        raise IsFolderError(f"{victim.name} is a folder")
+    if node.is_folder and not victim.is_folder:
+        raise NotFolderError(f"{victim.name} is not a folder")
+
+
+def _is_at_or_below(path: str, top: str) -> bool:
+    top = "/" + top.strip("/")
+    return top == "/" or path == top or path.startswith(top + "/")
+
+
+@contextmanager
+def _change_deadline() -> Iterator[None]:
+    with trio.fail_after(CHANGE_DEADLINE_S):
+        yield

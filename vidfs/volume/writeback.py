@@ -1,0 +1,414 @@
+"""Files with bytes on this machine that the host doesn't have (yet), and their way there.
+
+Joins the tree (which file) with the spool (which bytes) and the upload queue (how far). It is
+the queue's `UploadTarget`: it knows where bytes belong and what they replace, at any moment.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterator, Sequence
+
+from vidfs.content.chunkcache import ChunkCache
+from vidfs.content.spool import Spool, SpoolFile
+from vidfs.content.uploads import UploadPlan, UploadQueue
+from vidfs.errors import HostError, HostNotFoundError, SpoolDamagedError, SpoolError
+from vidfs.hosts.api import RemoteFile, UploadOptions, VideoHost
+from vidfs.tree.journal import SqlJournal
+from vidfs.tree.names import extension_of, is_scratch, loose_title, title_for_rename
+from vidfs.tree.node import Node
+from vidfs.tree.tree import Tree
+from vidfs.types import FileCode, FolderId, Inode, Job, JobState, NodeKind
+from vidfs.volume.settings import VolumeSettings
+from vidfs.volume.trash import Trash
+
+log = logging.getLogger(__name__)
+
+
+class LocalFile:
+    """Bytes of one node in the spool."""
+
+    def __init__(self, node: Node, job: Job, file: SpoolFile) -> None:
+        self.node = node
+        self.job = job
+        self.file = file
+        self.writers = 0  # handles open for writing
+        self.handles = 0  # handles open at all
+        self.done = False  # at the host: only kept for handles that still read it
+
+
+class Writeback:
+    def __init__(
+        self,
+        *,
+        tree: Tree,
+        host: VideoHost,
+        spool: Spool,
+        cache: ChunkCache,
+        journal: SqlJournal,
+        trash: Trash,
+        settings: VolumeSettings,
+    ) -> None:
+        self._tree = tree
+        self._host = host
+        self._spool = spool
+        self._cache = cache
+        self._journal = journal
+        self._trash = trash
+        self._settings = settings
+        self._locals: dict[Inode, LocalFile] = {}
+        jobs = journal.load()
+        self.queue = UploadQueue(
+            host=host,
+            journal=journal,
+            spool=spool,
+            target=self,
+            jobs=jobs,
+            workers_max=settings.uploads_max,
+            bwlimit_bytes_s=settings.bwlimit_bytes_s,
+        )
+        self._resume(jobs)
+
+    # --- after a restart --------------------------------------------------------------------
+
+    def _resume(self, jobs: Sequence[Job]) -> None:
+        """Take up every job where it was left, whatever ended the last daemon."""
+        strays = self._spool.remove_strays({job.id for job in jobs})
+        if strays:
+            log.info("removed %d files from the spool that no job stands for", strays)
+        for job in jobs:
+            if job.inode is None:
+                continue
+            try:
+                node = self._tree.get(job.inode)
+                file = self._spool.open(job.id)
+            except SpoolError as error:
+                self.queue.hold(job, JobState.PARKED, str(error))
+                continue
+            except Exception:
+                log.exception("job %d stands for no file of the tree", job.id)
+                self.queue.hold(job, JobState.PARKED, "its entry is missing from the catalogue")
+                continue
+            self._locals[node.inode] = LocalFile(node, job, file)
+            if job.state is JobState.WRITING:
+                self._resume_writing(job, node, file)
+
+    def _resume_writing(self, job: Job, node: Node, file: SpoolFile) -> None:
+        if job.clean:
+            # Every descriptor had been closed: only the news of it was lost.
+            self._settle(node, job, file)
+        elif file.size_bytes == 0:
+            self.queue.hold(job, JobState.LOCAL)
+        else:
+            self.queue.hold(
+                job,
+                JobState.PARKED,
+                "interrupted while it was being written: the bytes so far are kept",
+            )
+
+    # --- looking --------------------------------------------------------------------------
+
+    def find(self, inode: Inode) -> LocalFile | None:
+        return self._locals.get(inode)
+
+    def is_pinned(self, node: Node) -> bool:
+        """Whether bytes of *node*, or of something below it, are only here."""
+        if not node.is_folder:
+            return node.inode in self._locals
+        return any(self._is_below(local.node, node) for local in self._locals.values())
+
+    def _is_below(self, node: Node, folder: Node) -> bool:
+        return any(parent is folder for parent in self._ancestors(node))
+
+    def _ancestors(self, node: Node) -> Iterator[Node]:
+        while node.parent != node.inode:
+            node = self._tree.get(node.parent)
+            yield node
+
+    def is_in_flight(self, file: RemoteFile) -> bool:
+        return self.queue.is_ours(file)
+
+    @property
+    def locals(self) -> Collection[LocalFile]:
+        return self._locals.values()
+
+    # --- writing --------------------------------------------------------------------------
+
+    def create(self, node: Node) -> LocalFile:
+        """An empty file for *node* in the spool."""
+        job = self._journal.create(node.inode, JobState.WRITING)
+        try:
+            file = self._spool.create(job.id)
+        except SpoolError:
+            self._journal.drop(job)
+            raise
+        return self._keep(node, job, file)
+
+    def adopt_staged(self, node: Node) -> LocalFile:
+        """The staged bytes of *node* become its file in the spool."""
+        job = self._journal.create(node.inode, JobState.WRITING)
+        return self._keep(node, job, self._spool.take_staged(node.inode, job.id))
+
+    def _keep(self, node: Node, job: Job, file: SpoolFile) -> LocalFile:
+        self.queue.add(job)
+        local = self._locals[node.inode] = LocalFile(node, job, file)
+        return local
+
+    def begin_write(self, local: LocalFile) -> None:
+        """*local*'s bytes are about to change. Checkpoint: none."""
+        job = local.job
+        if job.state is not JobState.WRITING:
+            self.queue.withdraw(job)
+            job.sha1 = job.sha256 = None
+            job.clean = False
+            self.queue.hold(job, JobState.WRITING)
+        elif job.clean:
+            job.clean = False
+            self._journal.save(job)
+
+    def flushed(self, local: LocalFile) -> None:
+        """A descriptor was closed: should we die now, the bytes are whole."""
+        job = local.job
+        if job.state is JobState.WRITING and not job.clean:
+            job.clean, job.size_bytes = True, local.file.size_bytes
+            self._journal.save(job)
+
+    def closed(self, local: LocalFile) -> None:
+        """The last writer is gone. Checkpoint: none."""
+        if local.job.state is JobState.WRITING:
+            self._settle(local.node, local.job, local.file)
+
+    def _settle(self, node: Node, job: Job, file: SpoolFile) -> None:
+        """Decide what becomes of a closed file."""
+        job.clean, job.size_bytes = True, file.size_bytes
+        if not node.linked:
+            return
+        if file.size_bytes == 0 or self._stays_local(node.name):
+            self.queue.hold(job, JobState.LOCAL)
+            return
+        if node.remote is not None and node.remote not in job.obsolete:
+            job.obsolete.append(FileCode(node.remote))
+        self.queue.seal(job)
+
+    def renamed(self, node: Node) -> None:
+        """*node* has another name or place: it may be due for upload now, or no longer."""
+        local = self._locals.get(node.inode)
+        if local is None or local.writers:
+            return
+        if local.job.state is JobState.LOCAL:
+            self._settle(node, local.job, local.file)
+        elif local.job.state is JobState.PARKED and local.job.code is None:
+            self.queue.retry(local.job)
+        elif local.job.state in (JobState.SEALED, JobState.QUEUED) and self._stays_local(node.name):
+            self.queue.withdraw(local.job)
+            self.queue.hold(local.job, JobState.LOCAL)
+
+    def replaced(self, local: LocalFile, codes: Collection[FileCode]) -> None:
+        """*local* takes the place of *codes* at the host, once it is there."""
+        local.job.obsolete.extend(code for code in codes if code not in local.job.obsolete)
+        self._journal.save(local.job)
+
+    def give_up(self, node: Node) -> list[FileCode]:
+        """*node* is being removed: its bytes go once nobody has them open.
+
+        Returns the codes that its job would have removed or has just made at the host.
+        """
+        local = self._locals.get(node.inode)
+        if local is None:
+            return []
+        job = local.job
+        self.queue.withdraw(job)
+        self.queue.drop(job)
+        local.done = True
+        self._let_go(local)
+        return list(job.obsolete)
+
+    def _let_go(self, local: LocalFile) -> None:
+        if local.done and local.handles == 0:
+            self._locals.pop(local.node.inode, None)
+            local.file.close()
+            self._spool.remove(local.job.id)
+
+    def released(self, local: LocalFile) -> None:
+        """A handle is gone; `handles` was counted down by the caller."""
+        self._let_go(local)
+
+    def _stays_local(self, name: str) -> bool:
+        if is_scratch(name, self._settings.scratch):
+            return True
+        return self._settings.other_files == "local" and not self.is_accepted(name)
+
+    def is_accepted(self, name: str) -> bool:
+        """Whether the host takes a file called *name*."""
+        accepted = self._settings.accepted_extensions
+        if accepted is None:
+            if self._host.capabilities.stores_any_file:
+                return True
+            accepted = self._host.capabilities.accepted_extensions
+        return accepted is None or extension_of(name) in accepted
+
+    # --- UploadTarget ---------------------------------------------------------------------
+
+    def _node_of(self, job: Job) -> Node:
+        assert job.inode is not None
+        local = self._locals.get(job.inode)
+        return local.node if local is not None else self._tree.get(job.inode)
+
+    def _title_of(self, node: Node) -> str:
+        """The title that *node*'s upload is to have at the host."""
+        if node.remote is None or not node.title:
+            return node.given or node.name
+        if node.given is None:
+            return node.title
+        return title_for_rename(node.given, node.title, self._default_extension)
+
+    @property
+    def _default_extension(self) -> str:
+        return "" if self._host.capabilities.stores_any_file else self._settings.default_extension
+
+    async def plan(self, job: Job) -> UploadPlan:
+        node = self._node_of(job)
+        parent = self._tree.get(node.parent)
+        if parent.remote is None:
+            raise SpoolDamagedError("its folder is not at the host")
+        options = await self._options(job, node)
+        # Asked again after the wait: it may have been renamed meanwhile.
+        parent = self._tree.get(node.parent)
+        return UploadPlan(
+            folder=FolderId(parent.remote or ""), title=self._title_of(node), options=options
+        )
+
+    async def _options(self, job: Job, node: Node) -> UploadOptions:
+        """What the file that is being replaced had; else what the account is configured to."""
+        configured = self._settings.upload_options
+        fields = self._host.capabilities.edit_fields
+        if not job.obsolete or not fields or node.remote is None:
+            return configured
+        try:
+            infos = await self._host.file_info([FileCode(node.remote)])
+        except HostNotFoundError:
+            return configured
+        info = infos.get(FileCode(node.remote))
+        if info is None:
+            return configured
+        return to_upload_options(info, configured)
+
+    def owns(self, code: FileCode) -> bool:
+        return self._tree.find_by_remote(NodeKind.FILE, code) is not None or any(
+            code in job.obsolete for job in self.queue.jobs
+        )
+
+    def record_code(self, job: Job) -> None:
+        if job.inode is None:
+            return
+        assert job.code is not None
+        node = self._node_of(job)
+        self._tree.record_uploaded(
+            node,
+            job.code,
+            title=job.sent_title or node.name,
+            size_bytes=job.size_bytes,
+            sha1=job.sha1,
+        )
+
+    async def confirm(self, job: Job) -> None:
+        node = self._node_of(job)
+        assert job.code is not None
+        await self._mend(job, node)
+        for code in list(job.obsolete):
+            if code != job.code:
+                await self.discard(code, node.name)
+            job.obsolete.remove(code)
+            self._journal.save(job)
+
+    async def _mend(self, job: Job, node: Node) -> None:
+        """Make title and folder at the host what they are here, once.
+
+        A title that the host changes all the same is left to it: the name here stays as given.
+        """
+        assert job.code is not None
+        info = await self._find_info(job.code)
+        seen_title = info.title if info is not None else job.sent_title
+        seen_folder = info.folder if info is not None and info.folder is not None else None
+        if seen_folder is None:
+            seen_folder = (
+                job.sent_folder if self._host.capabilities.upload_into_folder else self._host.root
+            )
+        title, parent = self._title_of(node), self._tree.get(node.parent)
+        new_title = title if title != seen_title else None
+        new_folder = FolderId(parent.remote or "") if parent.remote != seen_folder else None
+        if new_title is None and new_folder is None:
+            return
+        await self._host.edit_file(job.code, title=new_title, folder=new_folder)
+        if new_title is not None:
+            self._tree.record_title(node, new_title)
+
+    async def _find_info(self, code: FileCode) -> RemoteFile | None:
+        """What the host says of a new upload; some say nothing for a while."""
+        try:
+            return (await self._host.file_info([code])).get(code)
+        except HostNotFoundError:
+            return None
+
+    def finished(self, job: Job) -> None:
+        node = self._node_of(job)
+        local = self._locals.get(node.inode)
+        log.info("uploaded %s (%d bytes)", node.name, job.size_bytes)
+        if local is None or local.job is not job:
+            return
+        assert job.code is not None
+        keeps = self._host.capabilities.keeps_content or not self._host.capabilities.read_content
+        if keeps:
+            self._cache.adopt(job.code, self._spool.path_of(job.id), job.size_bytes)
+        local.done = True
+        if local.handles == 0:
+            self._let_go(local)
+        else:
+            # Handles go on reading the open file; a new one finds it at the host.
+            self._locals.pop(node.inode, None)
+            self._spool.remove(job.id)
+
+    async def discard(self, code: FileCode, title: str) -> None:
+        try:
+            await self._trash.dispose_file(code, title)
+        except HostNotFoundError:
+            pass
+        except HostError as error:
+            log.warning("an old copy of %s can't be removed yet: %s", title, error)
+            raise
+        self._tree.bury(NodeKind.FILE, code)
+        self._cache.forget(code)
+
+    def loose_title(self, title: str) -> str:
+        return loose_title(title)
+
+    # --- waiting --------------------------------------------------------------------------
+
+    async def wait_done(self, local: LocalFile) -> Job:
+        """Return when *local*'s job is done or parked (or needs no host)."""
+        job = local.job
+        await self.queue.wait_until(lambda: not job.pending or job.state is JobState.WRITING)
+        return job
+
+    def close(self) -> None:
+        """Let go of every descriptor. What a writer still had open is met by `_resume`."""
+        for local in self._locals.values():
+            local.file.close()
+        self._locals.clear()
+
+
+def to_upload_options(info: RemoteFile, default: UploadOptions) -> UploadOptions:
+    """The settings of an existing file, for the one that replaces it."""
+    extra = info.extra
+
+    def flag(name: str, otherwise: bool | None) -> bool | None:
+        return extra[name] == "1" if name in extra else otherwise
+
+    tags = [tag.strip() for tag in extra.get("tags", "").split(",") if tag.strip()]
+    return UploadOptions(
+        public=flag("public", default.public),
+        adult=flag("adult", default.adult),
+        category=extra.get("category") or default.category,
+        tags=tags or default.tags,
+        description=extra.get("description") or default.description,
+    )
