@@ -1,0 +1,84 @@
+"""Where the log goes, and that no key gets into it.
+
+The layers below keep keys out of what they log and raise; the `Redactor` here is the second
+net, over finished lines, tracebacks included.
+"""
+
+from __future__ import annotations
+
+import logging
+import logging.handlers
+import os
+import re
+import sys
+from pathlib import Path
+from urllib.parse import quote, quote_plus
+
+from vidfs.errors import ConfigError
+from vidfs.types import Secret
+
+_LOG_BYTES_MAX = 10 << 20
+_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+class Redactor:
+    """Replaces every secret it was told of by `***`, plain or as it stands in a URL."""
+
+    def __init__(self) -> None:
+        self._pattern: re.Pattern[str] | None = None
+        self._forms: set[str] = set()
+
+    def add(self, secret: Secret) -> None:
+        value = secret.reveal()
+        if value:
+            self._forms |= {value, quote(value), quote(value, safe=""), quote_plus(value)}
+            longest_first = sorted(self._forms, key=len, reverse=True)
+            self._pattern = re.compile("|".join(re.escape(form) for form in longest_first))
+
+    def clean(self, text: str) -> str:
+        return self._pattern.sub("***", text) if self._pattern else text
+
+
+class _CleanFormatter(logging.Formatter):
+    def __init__(self, format_: str, redactor: Redactor) -> None:
+        super().__init__(format_)
+        self._redactor = redactor
+
+    def format(self, record: logging.LogRecord) -> str:
+        return self._redactor.clean(super().format(record))
+
+
+def set_up_logging(redactor: Redactor, *, log_file: Path | None, rotate: bool, debug: bool) -> None:
+    """Send the log of this process to *log_file* (None: stderr).
+
+    *rotate*: keep it below 20 MiB ourselves; else whoever named the file does (logrotate may
+    move it away at any time). Errors: ConfigError where it can't be written.
+    """
+    handler: logging.Handler
+    if log_file is None:
+        handler = logging.StreamHandler(sys.stderr)
+    else:
+        try:
+            os.close(os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))
+            handler = (
+                logging.handlers.RotatingFileHandler(
+                    log_file, maxBytes=_LOG_BYTES_MAX, backupCount=1, encoding="utf-8"
+                )
+                if rotate
+                else logging.handlers.WatchedFileHandler(log_file, encoding="utf-8")
+            )
+        except OSError as error:
+            raise ConfigError(f"{log_file}: {error.strerror}") from None
+    handler.setFormatter(_CleanFormatter(_FORMAT, redactor))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    set_log_level("debug" if debug else "info")
+    # these log whole URLs, in whose query the key stands
+    for name in ("httpx", "httpcore"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def set_log_level(level: str) -> None:
+    """ "debug" or "info" for vidfs' own lines; other libraries stay at warnings."""
+    logging.getLogger("vidfs").setLevel(logging.DEBUG if level == "debug" else logging.INFO)

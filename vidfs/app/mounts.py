@@ -1,0 +1,310 @@
+"""Who serves which mount: the kernel's mount table, the account lock, the state file.
+
+A daemon owns its account's state directory as long as it holds the lock there; the kernel
+drops the lock with the process, however it ends, so the lock is the truth and
+`daemon.json` beside it only tells details.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import re
+import struct
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from vidfs.config import Directories
+from vidfs.errors import AlreadyMountedError, MountError, MountPointError, NotMountedError
+
+FS_TYPE = "fuse.vidfs"
+CONTROL_XATTR = "user.vidfs.control"
+"""On a mount's root: the path of the state directory that serves it."""
+
+_STALE_LAYERS_MAX = 10
+
+
+# -------------------------------------------------------------------------- mount table
+
+
+@dataclass(frozen=True, slots=True)
+class KernelMount:
+    mountpoint: str
+    fs_type: str
+    source: str
+
+    @property
+    def account(self) -> str:
+        return self.source.partition(":")[0]
+
+
+def load_kernel_mounts(path: str = "/proc/self/mountinfo") -> list[KernelMount]:
+    """All mounts this process sees, in the order they were made."""
+    text = Path(path).read_text(encoding="utf-8", errors="surrogateescape")
+    return [mount for line in text.splitlines() if (mount := parse_mountinfo_line(line))]
+
+
+def parse_mountinfo_line(line: str) -> KernelMount | None:
+    """One line of proc_pid_mountinfo(5); None if it isn't one."""
+    before, dash, after = line.partition(" - ")
+    left, right = before.split(" "), after.split(" ")
+    if not dash or len(left) < 5 or len(right) < 2:
+        return None
+    return KernelMount(_unescape(left[4]), right[0], _unescape(right[1]))
+
+
+def _unescape(text: str) -> str:
+    r"""The kernel writes space, tab, newline and backslash as `\040` …, byte by byte."""
+    raw = os.fsencode(text)
+    return os.fsdecode(re.sub(rb"\\([0-7]{3})", lambda octal: bytes([int(octal[1], 8)]), raw))
+
+
+def find_mount_of(path: str, mounts: Sequence[KernelMount]) -> KernelMount | None:
+    """The mount that *path* (absolute, resolved) lies in: the deepest, of equals the last."""
+    best: KernelMount | None = None
+    for mount in mounts:
+        root = mount.mountpoint.rstrip("/") + "/"
+        inside = path == mount.mountpoint or path.startswith(root)
+        if inside and (best is None or len(mount.mountpoint) >= len(best.mountpoint)):
+            best = mount
+    return best
+
+
+def resolve(path: str) -> str:
+    """*path* absolute and without links, touching nothing below a dead mount."""
+    return os.path.realpath(Path(path).absolute())
+
+
+def is_dead(mountpoint: str) -> bool:
+    """Whether a mount's daemon is gone ("Transport endpoint is not connected")."""
+    try:
+        Path(mountpoint).stat()
+    except OSError as error:
+        return error.errno in (errno.ENOTCONN, errno.ECONNABORTED)
+    return False
+
+
+def unmount(mountpoint: str, *, lazy: bool = False) -> None:
+    """fusermount3. Errors: MountError with its words."""
+    try:
+        done = subprocess.run(
+            ["fusermount3", "-uz" if lazy else "-u", "--", mountpoint],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+    except FileNotFoundError:
+        raise MountError("fusermount3 is not installed (package fuse3)") from None
+    if done.returncode != 0:
+        words = done.stderr.strip().splitlines()
+        reason = words[-1].removeprefix("fusermount3: ") if words else "fusermount3 failed"
+        if "busy" in reason:
+            raise MountError(f"{mountpoint} is in use: close what works in it and try again")
+        raise MountError(f"{mountpoint}: {reason}")
+
+
+def clear_dead_mounts(mountpoint: str) -> int:
+    """Take away what daemons that died left mounted on *mountpoint*; how many there were.
+
+    Only mounts of our own type are touched. Errors: MountError.
+    """
+    cleared = 0
+    while cleared < _STALE_LAYERS_MAX:
+        top = [mount for mount in load_kernel_mounts() if mount.mountpoint == mountpoint]
+        if not top or top[-1].fs_type != FS_TYPE or not is_dead(mountpoint):
+            break
+        unmount(mountpoint, lazy=True)
+        cleared += 1
+    return cleared
+
+
+def check_mountpoint(path: str) -> None:
+    """Whether a mount can be made on *path*. Errors: MountPointError, AlreadyMountedError."""
+    for mount in load_kernel_mounts():
+        if mount.mountpoint == path and mount.fs_type == FS_TYPE:
+            raise AlreadyMountedError(f"{path}: {mount.source} is already mounted there")
+    try:
+        with os.scandir(path) as entries:
+            if next(entries, None) is not None:
+                raise MountPointError(f"{path}: the mount point is not empty")
+    except FileNotFoundError:
+        raise MountPointError(f"{path}: the mount point doesn't exist") from None
+    except NotADirectoryError:
+        raise MountPointError(f"{path}: the mount point is not a directory") from None
+    except OSError as error:
+        raise MountPointError(f"{path}: {error.strerror}") from None
+
+
+# --------------------------------------------------------------------------------- lock
+
+# struct flock: type, whence, start, length, pid
+_FLOCK = "hhqqi"
+
+
+class AccountLock:
+    """The lock of one account's state directory, held until `release` or the process' end.
+
+    A POSIX record lock: it isn't inherited by children, and the kernel tells who holds it.
+    It would be lost if this process closed another descriptor of the same file, so nobody
+    but this class opens it, and a process asks `find_lock_holder` only about others' locks.
+    """
+
+    def __init__(self, state_dir: Path) -> None:
+        self._path = state_dir / "lock"
+        self._fd: int | None = None
+
+    def try_acquire(self) -> bool:
+        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(fd)
+            if error.errno in (errno.EACCES, errno.EAGAIN):
+                return False
+            raise
+        self._fd = fd
+        return True
+
+    def release(self) -> None:
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+
+def find_lock_holder(state_dir: Path) -> int | None:
+    """Pid of the daemon that holds *state_dir*; 0 if it is another pid namespace's."""
+    try:
+        fd = os.open(state_dir / "lock", os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        asked = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+        answer = struct.unpack(_FLOCK, fcntl.fcntl(fd, fcntl.F_GETLK, asked))
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+    return None if answer[0] == fcntl.F_UNLCK else int(answer[4])
+
+
+def wait_until_gone(state_dir: Path, pid: int, timeout_s: float | None = None) -> bool:
+    """Wait for the daemon *pid* to leave *state_dir*. False: *timeout_s* went by first."""
+    deadline = None if timeout_s is None else time.monotonic() + timeout_s
+    while find_lock_holder(state_dir) == pid:
+        if deadline is not None and time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+# --------------------------------------------------------------------------- state file
+
+
+class DaemonInfo(msgspec.Struct, frozen=True):
+    """`daemon.json`: what a daemon says about itself while it lives."""
+
+    pid: int
+    mountpoint: str
+    source: str
+    started_at: float  # Unix seconds
+
+
+@contextmanager
+def daemon_info(state_dir: Path, info: DaemonInfo) -> Iterator[None]:
+    """`daemon.json` in *state_dir* for the time of the block. Call with the lock held."""
+    path = state_dir / "daemon.json"
+    fresh = state_dir / "daemon.json.new"
+    fresh.write_bytes(msgspec.json.encode(info))
+    fresh.replace(path)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def find_daemon_info(state_dir: Path) -> DaemonInfo | None:
+    """What the last daemon of *state_dir* said, dead or alive; None: nothing readable."""
+    try:
+        return msgspec.json.decode((state_dir / "daemon.json").read_bytes(), type=DaemonInfo)
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
+# ---------------------------------------------------------------------------- discovery
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """A daemon that runs: with its mount, or finishing uploads after it was unmounted."""
+
+    account: str
+    state_dir: Path
+    info: DaemonInfo
+
+
+def find_served(directories: Directories, mounts: Sequence[KernelMount]) -> list[Served]:
+    """All daemons this user can talk to."""
+    state_dirs: dict[Path, str] = {}
+    if directories.state_root.is_dir():
+        for path in sorted(directories.state_root.iterdir()):
+            state_dirs[path] = path.name
+    for mount in mounts:
+        if mount.fs_type == FS_TYPE:
+            own = directories.state_dir(mount.account)
+            info = find_daemon_info(own)
+            if info is None or info.mountpoint != mount.mountpoint:
+                elsewhere = _ask_state_dir(mount.mountpoint)
+                if elsewhere is not None:
+                    state_dirs[elsewhere] = mount.account
+    return [
+        Served(account=account, state_dir=state_dir, info=info)
+        for state_dir, account in state_dirs.items()
+        if find_lock_holder(state_dir) is not None
+        and (info := find_daemon_info(state_dir)) is not None
+    ]
+
+
+def _ask_state_dir(mountpoint: str) -> Path | None:
+    try:
+        return Path(os.fsdecode(os.getxattr(mountpoint, CONTROL_XATTR)))
+    except OSError:
+        return None  # dead, or another user's
+
+
+def get_served(target: str, directories: Directories) -> tuple[Served, str]:
+    """The daemon behind *target* and the path inside its mount ("/" for the root).
+
+    *target* is a path in a mount, the directory where a mount was whose daemon still
+    uploads, or an account's name. Errors: NotMountedError.
+    """
+    mounts = load_kernel_mounts()
+    path = resolve(target)
+    served = find_served(directories, mounts)
+    mount = find_mount_of(path, mounts)
+    if mount is not None and mount.fs_type == FS_TYPE:
+        for one in served:
+            if one.info.mountpoint == mount.mountpoint and one.info.source == mount.source:
+                return one, _path_inside(path, mount.mountpoint)
+        if is_dead(mount.mountpoint):
+            raise NotMountedError(f"{mount.mountpoint}: the daemon of this mount has died")
+        raise NotMountedError(f"{mount.mountpoint}: its daemon runs elsewhere or for another user")
+    for one in served:
+        if find_mount_of(path, [KernelMount(one.info.mountpoint, FS_TYPE, "")]):
+            return one, _path_inside(path, one.info.mountpoint)
+    if "/" not in target:
+        for one in served:
+            if one.account == target:
+                return one, "/"
+    raise NotMountedError(f"{target}: no vidfs mount there")
+
+
+def _path_inside(path: str, mountpoint: str) -> str:
+    return "/" + path[len(mountpoint.rstrip("/")) :].strip("/")

@@ -1,0 +1,149 @@
+"""`vidfs account list|test`."""
+
+from __future__ import annotations
+
+import dataclasses
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vidfs.app.mounts import find_lock_holder
+from vidfs.cli.session import Session
+from vidfs.cli.text import echo_json, format_bytes, format_table
+from vidfs.config import MountOptions, fetch_key, find_key_source, without_keys
+from vidfs.errors import HostTimeoutError
+
+if TYPE_CHECKING:
+    from vidfs.hosts.api import AccountInfo, Capabilities
+
+TEST_DEADLINE_S = 60.0
+
+
+@click.group()
+def account() -> None:
+    """List the configured accounts, or test one.
+
+    \b
+    vidfs account list
+    vidfs account test films
+    """
+
+
+@account.command("list")
+@click.option("--json", "as_json", is_flag=True, help="For programs; the keys stay.")
+@click.pass_obj
+def list_accounts(session: Session, as_json: bool) -> None:
+    """List all accounts: host, where the key comes from, whether it is mounted.
+
+    \b
+    vidfs account list --json
+    """
+    rows = []
+    for name, one in sorted(session.config.accounts.items()):
+        holder = find_lock_holder(session.directories.state_dir(name))
+        rows.append(
+            {
+                "account": name,
+                "host": one.host,
+                "base_url": one.base_url,
+                "key_from": find_key_source(one, session.environ),
+                "in_use": holder is not None,
+            }
+        )
+    if as_json:
+        echo_json({"accounts": rows})
+        return
+    table = [[_to_cell(value) for value in row.values()] for row in rows]
+    click.echo(format_table(table, ("ACCOUNT", "HOST", "ADDRESS", "KEY FROM", "IN USE")))
+
+
+@account.command("test")
+@click.option("--json", "as_json", is_flag=True, help="For programs; the keys stay.")
+@click.argument("name", metavar="ACCOUNT")
+@click.pass_obj
+def test(session: Session, as_json: bool, name: str) -> None:
+    """Ask the host who ACCOUNT is, and show what host and key can do.
+
+    \b
+    vidfs account test films
+    """
+    import trio
+
+    from vidfs.app.demo import embedded_host
+
+    chosen = session.config.get_account(name)
+    with ExitStack() as stack:
+        if chosen.is_demo:
+            state_dir = session.directories.state_dir(name)
+            environ = without_keys(session.environ)
+            chosen = stack.enter_context(embedded_host(chosen, state_dir, environ, owner=False))
+            assert chosen.key is not None
+            key = chosen.key
+        else:
+            key = fetch_key(chosen, session.environ)
+        session.redactor.add(key)
+
+        async def ask() -> tuple[AccountInfo, Capabilities]:
+            from vidfs.app.accounts import open_account
+
+            host = await open_account(chosen, key, MountOptions())
+            try:
+                with trio.move_on_after(TEST_DEADLINE_S):
+                    info = await host.account_info()
+                    return info, await host.probe()
+                raise HostTimeoutError(f"{host.name} didn't answer in {TEST_DEADLINE_S:.0f} s")
+            finally:
+                with trio.CancelScope(shield=True):
+                    await host.aclose()
+
+        info, capabilities = trio.run(ask)
+    if as_json:
+        echo_json({"account": name, "host": chosen.host, **_to_json(info, capabilities)})
+        return
+    click.echo(f"{name} on {chosen.host}: the host accepts the key")
+    rows = [*_describe_info(info), *_describe_capabilities(capabilities)]
+    click.echo("\n".join(f"  {what:<24}{value}" for what, value in rows))
+
+
+def _to_cell(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "" if value is None else str(value)
+
+
+def _to_json(info: AccountInfo, capabilities: Capabilities) -> dict[str, Any]:
+    able = dataclasses.asdict(capabilities)
+    for name, value in able.items():
+        if isinstance(value, frozenset):
+            able[name] = sorted(value)
+    about = dataclasses.asdict(info)
+    return {"info": {**about, "extra": dict(info.extra)}, "capabilities": able}
+
+
+def _describe_info(info: AccountInfo) -> list[tuple[str, str]]:
+    used, left = info.storage_used_bytes, info.storage_left_bytes
+    described = {
+        "login": info.login,
+        "email": info.email,
+        "premium until": info.premium_until,
+        "storage used": "" if used is None else format_bytes(used),
+        "storage left": "unlimited, or not said" if left is None else format_bytes(left),
+        **info.extra,
+    }
+    return [(what, value) for what, value in described.items() if value]
+
+
+def _describe_capabilities(capabilities: Capabilities) -> list[tuple[str, str]]:
+    return [
+        (field.name.replace("_", " "), _describe(getattr(capabilities, field.name)))
+        for field in dataclasses.fields(capabilities)
+    ]
+
+
+def _describe(value: object) -> str:
+    if isinstance(value, frozenset):
+        return " ".join(sorted(value)) or "none"
+    if value is None:
+        return "-"
+    return _to_cell(value)
