@@ -68,6 +68,7 @@ class Job:
     successor: int | None = None
     # Not in the journal: progress of the attempt under way.
     sent_bytes: int = 0
+    body_out: bool = False  # all of it left, or nobody knows: the host may have it
     attempt_at: float = 0.0
 
     @property

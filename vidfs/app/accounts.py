@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from vidfs.config import Account, MountOptions
-from vidfs.errors import ConfigError
+from vidfs.errors import ConfigError, HostError, WrongKeyError
 from vidfs.hosts.api import VideoHost
 from vidfs.types import Secret
 
@@ -26,3 +29,14 @@ async def open_account(account: Account, key: Secret, options: MountOptions) -> 
         )
     except ConfigError as error:
         raise ConfigError(f"account {account.name}: {error}") from None
+
+
+@contextmanager
+def naming_account(account: Account) -> Iterator[None]:
+    """Host errors of the block say whose they are: a person may have many accounts."""
+    try:
+        yield
+    except HostError as error:
+        refusal = "the host refuses the key: " if isinstance(error, WrongKeyError) else ""
+        text = f"account {account.name}: {refusal}{error}"
+        raise type(error)(text, call=error.call) from error

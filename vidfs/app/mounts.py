@@ -83,9 +83,12 @@ def resolve(path: str) -> str:
 
 
 def is_dead(mountpoint: str) -> bool:
-    """Whether a mount's daemon is gone ("Transport endpoint is not connected")."""
+    """Whether a mount's daemon is gone ("Transport endpoint is not connected").
+
+    Opening the folder always asks the daemon; `stat` may be answered from the kernel's cache.
+    """
     try:
-        Path(mountpoint).stat()
+        os.close(os.open(mountpoint, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
     except OSError as error:
         return error.errno in (errno.ENOTCONN, errno.ECONNABORTED)
     return False

@@ -107,8 +107,7 @@ class UploadQueue:
         self._target = target
         self._jobs = {job.id: job for job in jobs}
         for job in jobs:
-            if job.outcome_unknown:  # how much left before we died is not known: all of it
-                job.sent_bytes = job.size_bytes
+            job.body_out = job.outcome_unknown  # how much left before we died is not known
         self._workers_max = workers_max
         self._throttle = Throttle(bwlimit_bytes_s) if bwlimit_bytes_s else None
         self._clock = clock
@@ -155,18 +154,18 @@ class UploadQueue:
         for scopes in (self._sealing, self._running):
             if (scope := scopes.pop(job.id, None)) is not None:
                 scope.cancel()
-        if job.outcome_unknown and job.sent_bytes >= job.size_bytes:
+        if job.outcome_unknown and job.body_out:
             ghost = self._journal.create(None, JobState.SENDING)
             for name in ("size_bytes", "sha1", "sha256", "sent_folder", "sent_title", "sent_at"):
                 setattr(ghost, name, getattr(job, name))
-            ghost.successor, ghost.sent_bytes = job.id, job.size_bytes
+            ghost.successor, ghost.body_out = job.id, True
             self._journal.save(ghost)
             self._jobs[ghost.id] = ghost
         if job.code is not None:
             job.obsolete.append(job.code)
             job.code = None
         job.sent_folder = job.sent_title = job.sent_at = None
-        job.sent_bytes = 0
+        job.sent_bytes, job.body_out = 0, False
         self._notify()
 
     def drop(self, job: Job) -> None:
@@ -293,7 +292,7 @@ class UploadQueue:
         finally:
             if self._running.get(job.id) is scope:
                 del self._running[job.id]
-                if job.state is JobState.SENDING and job.sent_bytes < job.size_bytes:
+                if job.state is JobState.SENDING and not job.body_out:
                     # Stopped before the body was out: nothing can be at the host.
                     self._give_back(job)
             self._notify()
@@ -342,7 +341,7 @@ class UploadQueue:
         job.state, job.attempts, job.reason = JobState.SENDING, job.attempts + 1, ""
         job.sent_folder, job.sent_title = plan.folder, plan.title
         job.sent_at = job.attempt_at = self._clock()
-        job.sent_bytes = 0
+        job.sent_bytes, job.body_out = 0, False
         self._journal.save(job, durable=True)
         self._notify()
         body = UploadBody(
@@ -350,7 +349,7 @@ class UploadQueue:
             size_bytes=job.size_bytes,
             sha1=job.sha1,
             sha256=job.sha256,
-            on_progress=lambda sent_bytes: setattr(job, "sent_bytes", sent_bytes),
+            on_progress=lambda sent_bytes: self._progressed(job, sent_bytes),
             throttle=self._throttle.wait if self._throttle else None,
         )
         try:
@@ -365,6 +364,10 @@ class UploadQueue:
         if receipt.title is not None:
             job.sent_title = receipt.title
         self._learn(job, receipt.code)
+
+    def _progressed(self, job: Job, sent_bytes: int) -> None:
+        job.sent_bytes = sent_bytes
+        job.body_out = sent_bytes >= job.size_bytes
 
     def _learn(self, job: Job, code: FileCode) -> None:
         job.code, job.state, job.reason = code, JobState.CONFIRMING, ""

@@ -72,8 +72,12 @@ class Operations(pyfuse3.Operations):
         result: Attr | None = None
         if fields.update_size:
             result = await self._volume.set_size(Inode(inode), attr.st_size)
-        if fields.update_mtime:
-            result = self._volume.set_mtime(Inode(inode), attr.st_mtime_ns)
+        if fields.update_mtime or fields.update_atime:
+            result = self._volume.set_times(
+                Inode(inode),
+                mtime_ns=attr.st_mtime_ns if fields.update_mtime else None,
+                atime_ns=attr.st_atime_ns if fields.update_atime else None,
+            )
         if result is None:
             result = await self._volume.getattr(Inode(inode))
         return self._replies.entry(result)

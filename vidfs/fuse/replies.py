@@ -32,7 +32,8 @@ class Replies:
         reply.st_size = attr.size_bytes
         reply.st_blksize = _IO_BYTES
         reply.st_blocks = -(-attr.size_bytes // _BLOCK_BYTES)
-        reply.st_atime_ns = reply.st_mtime_ns = reply.st_ctime_ns = attr.mtime_ns
+        reply.st_mtime_ns = reply.st_ctime_ns = attr.mtime_ns
+        reply.st_atime_ns = attr.atime_ns
         reply.entry_timeout = max(attr.ttl_s, 1.0)
         reply.attr_timeout = attr.ttl_s
         return reply

@@ -13,6 +13,9 @@ from vidfs.fuse.notify import KernelNotifier
 from vidfs.fuse.operations import Operations
 from vidfs.volume import Volume
 
+_REQUESTS_MAX = 1000
+"""Requests served at once: many may wait for a slow host without freezing the rest."""
+
 log = logging.getLogger(__name__)
 
 
@@ -36,7 +39,7 @@ async def run_fuse(
         async with trio.open_nursery() as nursery:
             nursery.start_soon(notifier.run)
             on_mounted()
-            await pyfuse3.main()
+            await pyfuse3.main(max_tasks=_REQUESTS_MAX)
             nursery.cancel_scope.cancel()
     finally:
         # After an unmount from outside this only frees what the session held.

@@ -53,12 +53,11 @@ from vidfs.hosts.envelope import (
 )
 from vidfs.hosts.extras import Encoding, RemoteUpload, RemoteUploads, Ticket
 from vidfs.hosts.multipart import MultipartBody
-from vidfs.hosts.openload_records import (
-    HOME,
+from vidfs.hosts.openload_records import HOME, OpenloadDialect
+from vidfs.hosts.openload_rows import (
     FileRow,
     FolderPage,
     FolderRow,
-    OpenloadDialect,
     row_code,
     row_folder,
     to_encoding,

@@ -23,7 +23,6 @@ from vidfs.errors import (
     BadRequestError,
     CallMissingError,
     ContentAbilityError,
-    HostError,
     HostNotFoundError,
     MoveAbilityError,
     NamespaceAbilityError,
@@ -63,28 +62,29 @@ from vidfs.hosts.multipart import MultipartBody, SmallFile
 from vidfs.hosts.parallel import run_parallel
 from vidfs.hosts.scalars import (
     HostClock,
-    to_float,
     to_identifier,
     to_int,
     to_size,
     to_text,
 )
 from vidfs.hosts.transport import Answer, Param, Transport
-from vidfs.hosts.uploading import judge_failure, parse_html_answer, refusal
-from vidfs.hosts.xvs_records import (
-    ROOT,
+from vidfs.hosts.xvs_records import ROOT, XvsDialect
+from vidfs.hosts.xvs_rows import (
     FilePage,
     FileRow,
     FolderRow,
-    XvsDialect,
-    decode_upload,
+    parse_upload,
     parse_versions,
+    render_options,
     row_code,
     to_count,
+    to_deleted,
+    to_dmca,
+    to_encoding,
     to_flag,
-    to_percent,
     to_remote_file,
     to_remote_upload,
+    to_stats_day,
 )
 from vidfs.types import FileCode, FolderId, Secret
 
@@ -229,13 +229,7 @@ class XvsClient:
         """*last_days*: None: the host's default, 7."""
         call = "account/stats"
         rows = await self._ask_rows(call, [("last", to_count(last_days))], dict[str, Any])
-        return [
-            StatsDay(
-                day=to_text(row.get("day")),
-                values={name: to_text(value) for name, value in row.items() if name != "day"},
-            )
-            for row in rows
-        ]
+        return [to_stats_day(row) for row in rows]
 
     # --- listings ---
 
@@ -558,20 +552,8 @@ class XvsClient:
     ) -> UploadReceipt:
         """*snapshot*: a picture of up to 300 KB (S1). Errors: as `VideoHost.upload`."""
         server = await self.fetch_upload_server()
-        values = {
-            "title": title,
-            "folder": folder,
-            "description": options.description,
-            "category": options.category,
-            "public": to_flag(options.public),
-            "adult": to_flag(options.adult),
-            "tags": ", ".join(options.tags) or None,
-        }
         fields: list[Param] = [(self._dialect.upload_key_field, self._key)]
-        for what, field in self._dialect.upload_fields.items():
-            value = values[what]
-            if value is not None:
-                fields.append((field, value))
+        fields += render_options(self._dialect.upload_fields, options, title=title, folder=folder)
         multipart = MultipartBody(
             fields=fields,
             path=body.path,
@@ -584,7 +566,7 @@ class XvsClient:
         )
         query: list[Param] = [("", self._key)] if self._dialect.upload_key_in_query else []
         answer = await self._transport.upload(server, query, multipart)
-        return self._parse_upload(answer, is_sent=multipart.is_sent)
+        return parse_upload(answer, is_sent=multipart.is_sent, mask=self._transport.mask)
 
     async def fetch_upload_server(self) -> str:
         """A fresh address to post one file to."""
@@ -593,34 +575,6 @@ class XvsClient:
         if not url:
             raise UnreadableAnswerError(f"{call}: no server in the answer", call=call)
         return url
-
-    def _parse_upload(self, answer: Answer, *, is_sent: bool) -> UploadReceipt:
-        """Errors: a readable refusal, or what `judge_failure` says."""
-        page = parse_html_answer(answer.body) if answer.body.lstrip()[:1] == b"<" else None
-        if page is not None:
-            rows = [
-                FileRow(filecode=page.get("fn") or page.get("file_code"), status=page.get("st", ""))
-            ]
-        else:
-            failure: HostError | None = None
-            try:
-                rows = decode_upload(answer)
-            except HostError as error:
-                failure = judge_failure(error, is_sent=is_sent)
-            if failure is not None:
-                failure.args = (self._transport.mask(str(failure)),)
-                raise failure
-        row = rows[0] if rows else FileRow()
-        status = to_text(row.status)
-        code = row_code(row)
-        if not code or status.lower() not in ("ok", "200", "success", ""):
-            is_fine = status.lower() in ("ok", "200", "success")
-            raise refusal("" if is_fine else self._transport.mask(status))
-        return UploadReceipt(
-            code=code,
-            title=to_text(row.title) or None,
-            size_bytes=to_size(row.size),
-        )
 
     async def open_link(self, code: FileCode) -> DownloadLink:
         """The original where the site keeps it, else the best there is."""
@@ -657,15 +611,9 @@ class XvsClient:
     ) -> RemoteUpload:
         """The host fetches *url*. The code is good once it has. Never repeated blindly."""
         call = "upload/url"
-        options = options or UploadOptions()
-        values = {
-            "folder": folder,
-            "category": options.category,
-            "public": to_flag(options.public),
-            "adult": to_flag(options.adult),
-            "tags": ", ".join(options.tags) or None,
-        }
-        params = [(field, values.get(what)) for what, field in self._dialect.remote_fields.items()]
+        params = render_options(
+            self._dialect.remote_fields, options or UploadOptions(), folder=folder
+        )
         row = await self._ask(
             call,
             [("url", url), *params],
@@ -712,46 +660,20 @@ class XvsClient:
         rows = await self._ask_rows(
             "file/deleted", [("last", to_count(last_hours))], dict[str, Any]
         )
-        return [
-            DeletedFile(
-                code=FileCode(to_identifier(row.get("file_code"))),
-                title=to_text(row.get("title")),
-                deleted_at=self._clock.to_unix(row.get("deleted")),
-                deleted_by=to_text(row.get("deleted_by")),
-            )
-            for row in rows
-        ]
+        return [to_deleted(row, self._clock) for row in rows]
 
     async def list_dmca(self, last_hours: int | None = None) -> list[DmcaFile]:
         """Files scheduled for deletion after a report."""
         self._need(self._capabilities.dmca_list, "list reported files")
         rows = await self._ask_rows("file/dmca", [("last", to_count(last_hours))], dict[str, Any])
-        return [
-            DmcaFile(
-                code=FileCode(to_identifier(row.get("file_code"))),
-                delete_at=self._clock.to_unix(row.get("del_time")),
-                delete_in_s=to_float(row.get("del_in_sec")),
-                extra={k: t for k, v in row.items() if (t := to_text(v))},
-            )
-            for row in rows
-        ]
+        return [to_dmca(row, self._clock) for row in rows]
 
     async def list_encodings(self, code: FileCode | None = None) -> list[Encoding]:
         self._need(self._capabilities.encodings, "list encodings")
         rows = await self._ask_rows(
             "file/encodings", [(self._dialect.encodings_filter, code)], dict[str, Any]
         )
-        return [
-            Encoding(
-                code=FileCode(to_identifier(row.get("code") or row.get("file_code"))),
-                name=to_text(row.get("name") or row.get("title")),
-                status=to_text(row.get("status")),
-                progress=to_percent(row.get("progress")),
-                quality=to_text(row.get("quality")),
-                link=to_text(row.get("link")),
-            )
-            for row in rows
-        ]
+        return [to_encoding(row) for row in rows]
 
     async def find_thumbnail(self, code: FileCode) -> str | None:
         """Address of the host's picture of a file."""

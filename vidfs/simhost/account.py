@@ -69,11 +69,13 @@ class Account:
     upload_tokens: dict[str, UploadToken] = field(default_factory=dict)
     running: int = 0  # API calls being answered
     next_due: float = 0.0
+    site: str = field(init=False)  # address of the web site, with a slash at its end
     _recent: deque[float] = field(default_factory=deque)
     _dice: random.Random = field(default_factory=random.SystemRandom)
 
     def __post_init__(self) -> None:
         self.settings = replace(self.settings)
+        self.site = f"{self.origin}/site/{self.record.name}/"
         self.root.mkdir(parents=True, exist_ok=True)
         self.files_dir.mkdir(exist_ok=True)
         self.pictures_dir.mkdir(exist_ok=True)
@@ -105,7 +107,7 @@ class Account:
 
     def site_url(self, path: str) -> str:
         """Address of a web page or picture of the site."""
-        return f"{self.origin}/site/{self.record.name}/{path}"
+        return self.site + path
 
     def node_url(self, path: str) -> str:
         """Address on an upload or download server."""
@@ -156,6 +158,12 @@ class Account:
 
     def apply_settings(self) -> None:
         self.store.lag_s = self.settings.listing_lag_ms / 1000
+
+    @property
+    def media_latency_s(self) -> float:
+        settings = self.settings
+        own = settings.media_latency_ms
+        return (own if own >= 0 else settings.latency_ms) / 1000
 
     def over_rate(self, now: float) -> bool:
         """Count one call against the limit. True: it is one too many (and not counted)."""
@@ -218,6 +226,14 @@ class Account:
         self.store.delete_file(row, deleted_by)
         self.body_path(row.code).unlink(missing_ok=True)
         (self.pictures_dir / row.code).unlink(missing_ok=True)
+
+    def clear(self) -> None:
+        """An empty account."""
+        self.store.clear()
+        for directory in (self.files_dir, self.pictures_dir):
+            for path in directory.iterdir():
+                path.unlink()
+        self.reschedule()
 
     def clone_file(self, row: FileRow, *, title: str, folder: int) -> FileRow:
         code = self.new_code()

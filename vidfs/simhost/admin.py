@@ -156,10 +156,7 @@ class Admin:
     async def tree(self, request: Request) -> Response:
         account = self._account(request)
         if request.method == "DELETE":
-            for folder in account.store.list_folders(account.record.root_id):
-                delete_tree(account, folder)
-            for row in all_files(account):
-                account.delete_file(row)
+            account.clear()
         paths = folder_paths(account)
         return answer(
             {

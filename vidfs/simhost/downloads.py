@@ -65,30 +65,15 @@ class MediaNode:
             await self._answer(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        account, settings = self.account, self.account.settings
+        account = self.account
         faults = self._faults.pick(account.record.name, "download")
         if "drop-before" in faults:
             await drop(scope, receive)
         if "hang" in faults:
             await hang(receive)
-        latency_ms = settings.latency_ms if settings.media_latency_ms < 0 else (
-            settings.media_latency_ms
-        )  # fmt: skip
-        if latency_ms:
-            await asyncio.sleep(latency_ms / 1000)
-        if "html" in faults:
-            await send_html(send, 200)
-            return
-        status = int(faults.get("status") or faults.get("http") or 0)
-        if "bandwidth" in faults:
-            status = 509
-        if faults.keys() & {"too-many", "too-many-http"}:
-            await send_bytes(
-                send, 429, b"Too Many Requests", "text/plain", [(b"retry-after", b"1")]
-            )
-            return
-        if status:
-            await send_html(send, status)
+        if account.media_latency_s:
+            await asyncio.sleep(account.media_latency_s)
+        if await self._refused_early(faults, send):
             return
         now = time.time()
         segments = scope["path"].split("/")
@@ -114,6 +99,21 @@ class MediaNode:
         account.store.db.execute(
             "UPDATE files SET views=views+1, last_download=? WHERE id=?", (now, row.id)
         )
+
+    async def _refused_early(self, faults: dict[str, str], send: Send) -> bool:
+        status = int(faults.get("status") or faults.get("http") or 0)
+        if "html" in faults:
+            status = 200
+        elif "bandwidth" in faults:
+            status = 509
+        elif faults.keys() & {"too-many", "too-many-http"}:
+            await send_bytes(
+                send, 429, b"Too Many Requests", "text/plain", [(b"retry-after", b"1")]
+            )
+            return True
+        if status:
+            await send_html(send, status)
+        return bool(status)
 
     async def _serve(
         self, body: Body, title: str, faults: dict[str, str], scope: Scope,

@@ -50,6 +50,7 @@ class ApiEndpoint:
 
     async def _answer(self, call: str, scope: Scope, receive: Receive, send: Send) -> None:
         account, settings = self.account, self.account.settings
+        crowded = 0 < settings.parallel_limit < account.running
         faults = self._faults.pick(account.record.name, call)
         query = scope["query_string"].decode("latin-1")
         if scope["method"] == "POST":
@@ -61,7 +62,7 @@ class ApiEndpoint:
         latency_s = settings.latency_ms / 2000  # half on the way in, half on the way out
         if latency_s:
             await asyncio.sleep(latency_s)
-        if await self._refused_early(faults, send, latency_s):
+        if await self._refused_early(faults, send, latency_s, crowded=crowded):
             return
         body, status = self._work(call, scope["method"], query, faults)
         delay_s = latency_s + float(faults.get("slow") or 0) / 1000
@@ -78,11 +79,12 @@ class ApiEndpoint:
         else:
             await send_bytes(send, status if settings.http_status else 200, body)
 
-    async def _refused_early(self, faults: dict[str, str], send: Send, latency_s: float) -> bool:
+    async def _refused_early(
+        self, faults: dict[str, str], send: Send, latency_s: float, *, crowded: bool
+    ) -> bool:
         """Answers of edge servers and limiters, before any work is done."""
         settings = self.account.settings
         over = self.account.over_rate(time.monotonic())
-        crowded = 0 < settings.parallel_limit < self.account.running
         if not (over or crowded or faults.keys() & {"http", "plain", "too-many", "too-many-http"}):
             return False
         if latency_s:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import mimetypes
 from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
 from urllib.parse import quote_plus
 
 from .account import VIDEO_EXTENSIONS, Account, Ticket, UploadToken
@@ -61,7 +62,12 @@ def limit_param(call: Call) -> int:
 
 
 def content_type(name: str) -> str:
-    return mimetypes.guess_type(name)[0] or "application/octet-stream"
+    return _type_of_extension(name.rpartition(".")[2].lower())
+
+
+@lru_cache(maxsize=1024)
+def _type_of_extension(extension: str) -> str:
+    return mimetypes.guess_type(f"x.{extension}")[0] or "application/octet-stream"
 
 
 def keyed(items: dict[str, Fields]) -> object:

@@ -341,6 +341,17 @@ class Store:
         )
         self.db.execute("COMMIT")
 
+    def clear(self) -> None:
+        """Forget everything but the root and the numbers already given."""
+        self.db.execute("BEGIN")
+        self.db.execute("DELETE FROM files")
+        self.db.execute("DELETE FROM folders WHERE parent NOT NULL")
+        self.db.execute("DELETE FROM deleted")
+        self.db.execute("DELETE FROM remote")
+        self.db.execute("COMMIT")
+        self._undo.clear()
+        self._forget()
+
     def last_folder_id(self) -> int:
         """The highest folder number ever given."""
         row = self.db.execute("SELECT seq FROM sqlite_sequence WHERE name='folders'").fetchone()

@@ -193,11 +193,8 @@ class UploadNode:
         await read_multipart(account, boundary, pieces, form)
         if "hang" in faults:
             await hang(receive)
-        latency_ms = settings.latency_ms if settings.media_latency_ms < 0 else (
-            settings.media_latency_ms
-        )  # fmt: skip
-        if latency_ms:
-            await asyncio.sleep(latency_ms / 1000)
+        if account.media_latency_s:
+            await asyncio.sleep(account.media_latency_s)
         if "http" in faults:
             await send_html(send, int(faults["http"]))
             return

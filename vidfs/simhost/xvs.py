@@ -193,9 +193,10 @@ def file_info(call: Call) -> Fields:
 
 def file_list_item(call: Call, row: FileRow) -> Fields:
     account = call.account
+    site = account.site
     return {
-        "thumbnail": account.site_url(f"img/{row.code}_t.jpg"),
-        "link": account.page_url(row),
+        "thumbnail": f"{site}img/{row.code}_t.jpg",
+        "link": f"{site}{row.code}.html",
         "file_code": row.code,
         "canplay": int(account.can_play(row, call.now)),
         "length": str(account.length_s(row)),

@@ -43,6 +43,7 @@ class Attr:
     kind: NodeKind
     size_bytes: int
     mtime_ns: int
+    atime_ns: int
     ttl_s: float  # how long the kernel may believe it; changes are told it
 
 

@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
 import trio
-from cachetools import TTLCache
+from cachetools import LRUCache, TTLCache
 
 from vidfs.content.chunkcache import ChunkCache
 from vidfs.content.reader import Readers
@@ -50,6 +50,7 @@ from vidfs.types import (
     FileCode,
     FolderId,
     Inode,
+    Job,
     JobState,
     NodeKind,
 )
@@ -67,6 +68,7 @@ _START_DEADLINE_S = 20.0
 _SPACE_TTL_S = 300.0
 _PETABYTE = 1 << 50
 _LIST_AHEAD_PARALLEL = 16
+_ATIMES_MAX = 4096  # access times that somebody set; reading sets none
 
 
 class NoListener:
@@ -137,6 +139,7 @@ class Volume:
         )
         self._locks: dict[Inode, trio.Lock] = {}
         self._space: TTLCache[str, Space] = TTLCache(1, ttl=_SPACE_TTL_S)
+        self._atimes_ns: LRUCache[Inode, int] = LRUCache(_ATIMES_MAX)
         self._root = self.tree.root
         self._note = ""
 
@@ -264,7 +267,8 @@ class Volume:
         mtime_ns = node.mtime_ns
         if mtime_ns is None:
             mtime_ns = int((node.uploaded_at or 0.0) * 1e9)
-        return Attr(self._to_kernel(node.inode), node.kind, size_bytes, mtime_ns, ttl_s)
+        atime_ns = self._atimes_ns.get(node.inode, mtime_ns)
+        return Attr(self._to_kernel(node.inode), node.kind, size_bytes, mtime_ns, atime_ns, ttl_s)
 
     async def list_folder(self, inode: Inode) -> Sequence[tuple[str, Attr]]:
         """Name and attributes of every entry, as of now."""
@@ -494,10 +498,14 @@ class Volume:
         await self.files.truncate(node, size_bytes)
         return self._attr(node)
 
-    def set_mtime(self, inode: Inode, mtime_ns: int) -> Attr:
+    def set_times(self, inode: Inode, *, mtime_ns: int | None, atime_ns: int | None) -> Attr:
+        """*mtime_ns* is kept for good, *atime_ns* for a while."""
         self._check_writable()
         node = self._get(inode)
-        self.tree.set_mtime(node, mtime_ns)
+        if mtime_ns is not None:
+            self.tree.set_mtime(node, mtime_ns)
+        if atime_ns is not None:
+            self._atimes_ns[node.inode] = atime_ns
         return self._attr(node)
 
     def load_attribute(self, inode: Inode, name: str) -> str:
@@ -533,14 +541,14 @@ class Volume:
         uploads = []
         parked = 0
         for job in self.writeback.queue.jobs:
-            if job.inode is None or not (job.pending or job.state is JobState.PARKED):
+            if not (job.pending or job.state is JobState.PARKED):
                 continue
             parked += job.state is JobState.PARKED
             elapsed_s = max(now - job.attempt_at, 0.1)
             sending = job.state is JobState.SENDING and job.attempt_at
             uploads.append(
                 UploadStatus(
-                    path=self._path_of_job(job.inode),
+                    path=self._path_of_job(job),
                     state=job.state.value,
                     sent_bytes=job.sent_bytes,
                     size_bytes=job.size_bytes,
@@ -560,11 +568,13 @@ class Volume:
             note=self._note,
         )
 
-    def _path_of_job(self, inode: Inode) -> str:
+    def _path_of_job(self, job: Job) -> str:
+        if job.inode is None:
+            return f"(superseded: {job.sent_title})"
         try:
-            return self.tree.path_of(self._get(inode))
+            return self.tree.path_of(self._get(job.inode))
         except NotFoundError:
-            return f"(inode {inode})"
+            return f"(inode {job.inode})"
 
     async def wait_uploads(self, paths: Sequence[str] = ()) -> int:
         """Return when all uploads (at or below *paths*) are over: how many of them are parked."""
