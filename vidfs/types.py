@@ -70,6 +70,7 @@ class Job:
     sent_bytes: int = 0
     body_out: bool = False  # all of it left, or nobody knows: the host may have it
     attempt_at: float = 0.0
+    failures: int = 0  # transient ones in a row
 
     @property
     def pending(self) -> bool:

@@ -10,7 +10,7 @@ from vidfs.errors import ConfigError, HostError, WrongKeyError
 from vidfs.hosts.api import VideoHost
 from vidfs.types import Secret
 
-API_PARALLEL_DEFAULT = 8
+API_PARALLEL_DEFAULT = 16
 
 
 async def open_account(account: Account, key: Secret, options: MountOptions) -> VideoHost:

@@ -305,7 +305,8 @@ class UploadQueue:
 
     def _postpone(self, job: Job, error: TransientHostError) -> None:
         """Try again later; what is known of an attempt under way stays known."""
-        backoff_s = min(_RETRY_S_MAX, 0.5 * 2.0 ** min(job.attempts, 12))
+        job.failures += 1
+        backoff_s = min(_RETRY_S_MAX, 0.5 * 2.0 ** min(job.failures, 12))
         delay_s = max(backoff_s * random.uniform(0.5, 1.0), error.retry_after_s or 0.0)
         job.reason, job.not_before = str(error), self._clock() + delay_s
         self._journal.save(job)
@@ -371,6 +372,7 @@ class UploadQueue:
 
     def _learn(self, job: Job, code: FileCode) -> None:
         job.code, job.state, job.reason = code, JobState.CONFIRMING, ""
+        job.failures = 0
         self._target.record_code(job)
         self._journal.save(job, durable=True)
         self._notify()

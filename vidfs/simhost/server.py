@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -136,6 +137,7 @@ class Server(uvicorn.Server):
 
     async def _do_due_work(self) -> None:
         while True:
+            await self.on_tick(0)  # keeps the Date header up to date
             await asyncio.sleep(DUE_WORK_S)
             now = time.time()
             for account in self._accounts.values():
@@ -152,6 +154,7 @@ def serve(options: Options) -> None:
     Errors: OSError (the port is taken, the directory can't be made), ValueError (a rule).
     """
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    gc.set_threshold(200_000, 20, 100)  # answers are large, live briefly and hold no cycles
     faults = Faults()
     for rule in options.faults:
         faults.add(rule)

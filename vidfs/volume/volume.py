@@ -8,6 +8,7 @@ while they ask the host, so that two changes to one name come one after the othe
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -307,6 +308,8 @@ class Volume:
         async with self._locked(folder):
             node = await self._look(folder, name)
             if node is not None:
+                if flags & os.O_EXCL:
+                    raise ExistsError(f"{name} exists")
                 if node.is_folder:
                     raise IsFolderError(f"{name} is a folder")
                 return await self.files.open(node, flags), self._attr(node)

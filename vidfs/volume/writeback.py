@@ -7,12 +7,19 @@ the queue's `UploadTarget`: it knows where bytes belong and what they replace, a
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Collection, Iterator, Sequence
 
 from vidfs.content.chunkcache import ChunkCache
 from vidfs.content.spool import Spool, SpoolFile
 from vidfs.content.uploads import UploadPlan, UploadQueue
-from vidfs.errors import HostError, HostNotFoundError, SpoolDamagedError, SpoolError
+from vidfs.errors import (
+    HostError,
+    HostNotFoundError,
+    HostServerError,
+    SpoolDamagedError,
+    SpoolError,
+)
 from vidfs.hosts.api import RemoteFile, UploadOptions, VideoHost
 from vidfs.tree.journal import SqlJournal
 from vidfs.tree.names import extension_of, is_scratch, loose_title, title_for_rename
@@ -23,6 +30,9 @@ from vidfs.volume.settings import VolumeSettings
 from vidfs.volume.trash import Trash
 
 log = logging.getLogger(__name__)
+
+_NEW_FILE_UNKNOWN_S = 3600.0
+"""So long after its upload a host may say that it doesn't know a file (API_FACTS §7)."""
 
 
 class LocalFile:
@@ -339,7 +349,12 @@ class Writeback:
         new_folder = FolderId(parent.remote or "") if parent.remote != seen_folder else None
         if new_title is None and new_folder is None:
             return
-        await self._host.edit_file(job.code, title=new_title, folder=new_folder)
+        try:
+            await self._host.edit_file(job.code, title=new_title, folder=new_folder)
+        except HostNotFoundError:
+            if time.time() - (job.sent_at or 0.0) > _NEW_FILE_UNKNOWN_S:
+                raise
+            raise HostServerError("the host doesn't know its new file yet") from None
         if new_title is not None:
             self._tree.record_title(node, new_title)
 
