@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import trio
 
 from vidfs.app import logs
+from vidfs.app.accounts import naming_account, open_account
 from vidfs.app.demo import embedded_host
 from vidfs.app.mounts import (
     AccountLock,
@@ -38,6 +39,7 @@ from vidfs.config import Account, Directories, MountOptions, Source, create_priv
 from vidfs.control import ControlServer, Message, Send, ask, to_leaf
 from vidfs.errors import (
     AlreadyMountedError,
+    HostTimeoutError,
     HostUnreachableError,
     MountError,
     UsageError,
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
     from vidfs.volume import Volume, VolumeSettings
 
 START_DEADLINE_S = 60.0
+REFRESH_DEADLINE_S = 30.0
 HANDOVER_DEADLINE_S = 30.0
 CLOSE_DEADLINE_S = 10.0
 STOP_DEADLINE_S = 20
@@ -112,7 +115,6 @@ class Parts:
 
 
 def load_parts() -> Parts:
-    from vidfs.app.accounts import open_account
     from vidfs.fuse.session import run_fuse
     from vidfs.volume import Volume
 
@@ -322,7 +324,7 @@ class _Daemon:
             await _close(host.aclose)
 
     async def _start_volume(self, volume: Volume, host_name: str, workers: trio.Nursery) -> None:
-        with trio.move_on_after(START_DEADLINE_S) as scope:
+        with naming_account(self._account), trio.move_on_after(START_DEADLINE_S) as scope:
             await volume.start(workers)
         if scope.cancelled_caught:
             raise HostUnreachableError(f"{host_name} didn't answer within {START_DEADLINE_S:.0f} s")
@@ -369,9 +371,16 @@ class _Daemon:
                 elif self._volume is not None:
                     await self._refresh_quietly(self._volume)
 
+    async def _refresh_volume(self, volume: Volume, path: str) -> None:
+        """Errors: HostTimeoutError; a person waits for this."""
+        with naming_account(self._account), trio.move_on_after(REFRESH_DEADLINE_S) as scope:
+            await volume.refresh(path)
+        if scope.cancelled_caught:
+            raise HostTimeoutError(f"the host didn't answer within {REFRESH_DEADLINE_S:.0f} s")
+
     async def _refresh_quietly(self, volume: Volume) -> None:
         try:
-            await volume.refresh("/")
+            await self._refresh_volume(volume, "/")
         except Exception as error:
             _log.warning("refresh failed: %s", to_leaf(error))
 
@@ -436,7 +445,7 @@ class _Daemon:
         return {}
 
     async def _refresh(self, request: Message, send: Send) -> Message:
-        await self._get_volume().refresh(str(request.get("path", "/")))
+        await self._refresh_volume(self._get_volume(), str(request.get("path", "/")))
         return {}
 
     async def _retry(self, request: Message, send: Send) -> Message:

@@ -70,6 +70,7 @@ def test(session: Session, as_json: bool, name: str) -> None:
     """
     import trio
 
+    from vidfs.app.accounts import naming_account, open_account
     from vidfs.app.demo import embedded_host
 
     chosen = session.config.get_account(name)
@@ -85,11 +86,9 @@ def test(session: Session, as_json: bool, name: str) -> None:
         session.redactor.add(key)
 
         async def ask() -> tuple[AccountInfo, Capabilities]:
-            from vidfs.app.accounts import open_account
-
             host = await open_account(chosen, key, MountOptions())
             try:
-                with trio.move_on_after(TEST_DEADLINE_S):
+                with naming_account(chosen), trio.move_on_after(TEST_DEADLINE_S):
                     info = await host.account_info()
                     return info, await host.probe()
                 raise HostTimeoutError(f"{host.name} didn't answer in {TEST_DEADLINE_S:.0f} s")
