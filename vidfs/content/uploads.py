@@ -41,6 +41,9 @@ OUTCOME_GRACE_S = 15.0
 CLOCK_SLACK_S = 5.0
 """A host's upload time may lie so far before our own start of the attempt."""
 
+CONVERSION_S = 60.0
+"""No host has converted a file so soon after it began to receive it (assumed)."""
+
 _CALL_DEADLINE_S = 120.0  # listing, verifying: each step beside the upload itself
 _RETRY_S_MAX = 300.0
 
@@ -428,13 +431,22 @@ class UploadQueue:
             return False
         if file.uploaded_at is not None and file.uploaded_at < job.sent_at - CLOCK_SLACK_S:
             return False
-        if self._host.capabilities.keeps_content:
-            if file.size_bytes is not None and file.size_bytes != job.size_bytes:
-                return False
-            if file.sha1 is not None and job.sha1 is not None and file.sha1 != job.sha1:
-                return False
+        if self._differs(job, file) and not self._may_be_converted(job, file):
+            return False
         claimed = any(other.code == file.code for other in self._jobs.values())
         return not claimed and not self._target.owns(file.code)
+
+    def _differs(self, job: Job, file: RemoteFile) -> bool:
+        sizes_differ = file.size_bytes is not None and file.size_bytes != job.size_bytes
+        hashes_differ = file.sha1 is not None and job.sha1 is not None and file.sha1 != job.sha1
+        return sizes_differ or hashes_differ
+
+    def _may_be_converted(self, job: Job, file: RemoteFile) -> bool:
+        """Whether *file* may have been ours once: conversion changes bytes and, often, title."""
+        if self._host.capabilities.keeps_content:
+            return False
+        age_s = self._clock() - (job.sent_at or 0.0)
+        return file.title != job.sent_title or age_s > CONVERSION_S
 
     def _likeness(self, job: Job, file: RemoteFile) -> tuple[bool, bool, float]:
         return (

@@ -117,7 +117,7 @@ class AccountInfo:
 class DownloadLink:
     """A direct address of a file's bytes. Not for eyes or logs: it works without the key."""
 
-    url: str
+    url: str = field(repr=False)
     size_bytes: int | None = None
     expires_at: float | None = None  # Unix seconds; None: not said
 

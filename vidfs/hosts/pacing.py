@@ -16,6 +16,22 @@ from vidfs.errors import RateLimitedError
 RATE_MIN = 0.2
 """Calls per second below which no host pushes us: one every five seconds."""
 
+RATE_FIRST = 3.0
+"""Calls per second that the first refusal leaves at least.
+
+The strictest hosts known allow three or four; a single refusal may be a whim.
+Source: API_FACTS §2.4, §7.
+"""
+
+FIRST_FACTOR = 0.5
+"""What the first refusal leaves of the rate that led to it …"""
+
+NEXT_FACTOR = 0.7
+"""… and what every later one leaves: the rate is then near the limit."""
+
+DRAIN_S = 1.0
+"""Nothing leaves for so long after a refusal: hosts count over the last second."""
+
 CLIMB_FACTOR = 1.3
 """How much faster after each good second, up to just below the rate last refused."""
 
@@ -33,7 +49,7 @@ class CallPausedError(RateLimitedError):
 
 
 class Pacer:
-    """Starts unlimited (or at the user's rate); a refusal halves it, success raises it.
+    """Starts unlimited (or at the user's rate); refusals lower it, success raises it.
 
     A call first takes a place in `places`, then its turn: so only as many turns are given
     out ahead as there are places, and a new rate takes hold at once.
@@ -88,11 +104,16 @@ class Pacer:
             self.pause(ALL_CALLS, pause_s)
         if left_at < self._slowed_at:
             return  # it left before the last slowing could take effect: a burst counts once
-        rate = self._rate if self._rate < math.inf else self._measure(now)
-        self._ceiling = rate * 0.9
-        self._rate = min(self._rate_max, max(RATE_MIN, rate / 2))
-        self._slowed_at = self._raised_at = now
-        self._turn_free_at = max(self._turn_free_at, now + 1.0 / self._rate)
+        if self._ceiling == math.inf:
+            rate = min(self._rate, self._measure(now))
+            slower = max(RATE_FIRST, rate * FIRST_FACTOR)
+        else:
+            rate = self._rate
+            slower = max(RATE_MIN, rate * NEXT_FACTOR)
+        self._ceiling = max(rate * 0.9, slower)
+        self._rate = min(self._rate_max, slower)
+        self._turn_free_at = max(self._turn_free_at, now + DRAIN_S)
+        self._slowed_at = self._raised_at = self._turn_free_at
 
     def pause(self, call: str, pause_s: float) -> None:
         """No call of that name (or `ALL_CALLS`) leaves for so long. Checkpoint: none."""

@@ -208,7 +208,7 @@ class Merge:
             node.sha1, changed = remote.sha1, True
         if remote.readable != node.readable:
             node.readable, changed = remote.readable, True
-        extra = _to_extra(remote)
+        extra = to_extra(remote)
         if extra != self._known_extras.get(node.inode):
             self._extras.append((extra, node.inode))
         return changed
@@ -275,7 +275,8 @@ def _key_of(remote: RemoteFolder | RemoteFile) -> Key:
     return NodeKind.FILE, remote.code
 
 
-def _to_extra(remote: RemoteFile) -> str | None:
+def to_extra(remote: RemoteFile) -> str | None:
+    """The column `extra` of a file's row."""
     extra = {name: value for name, value in remote.extra.items() if value != ""}
     if remote.length_s is not None:
         extra["length_s"] = f"{remote.length_s:g}"

@@ -178,12 +178,15 @@ _BLANKS = re.compile(r"[\s._]+")
 
 
 def loose_title(title: str) -> str:
-    """*title* without what hosts are known to drop, for comparing only.
+    """*title* without what hosts are known to drop or add, for comparing only.
 
-    Source: API_FACTS §2.5 (extension dropped; dots and underscores turned to blanks).
+    Source: API_FACTS §2.5 (extension dropped; dots and underscores turned to blanks), §3.4
+    (".mp4" appended after conversion).
     """
     text = html.unescape(title)
-    stem, extension = split_extension(text)
-    if extension[1:].lower() in VIDEO_EXTENSIONS:
+    while True:
+        stem, extension = split_extension(text)
+        if extension[1:].lower() not in VIDEO_EXTENSIONS:
+            break
         text = stem
     return _BLANKS.sub(" ", text).strip().casefold()

@@ -32,7 +32,7 @@ from vidfs.errors import (
     VidfsError,
 )
 from vidfs.hosts.api import RemoteFile, VideoHost
-from vidfs.tree.merge import Merge
+from vidfs.tree.merge import Merge, to_extra
 from vidfs.tree.node import Node, SizeSource
 from vidfs.tree.store import Store
 from vidfs.types import ROOT_INODE, FileCode, FolderId, Inode, NodeKind
@@ -375,6 +375,13 @@ class Tree:
         node.readable = True
         node.unsettled_since, node.stale_title = self._clock(), None
         self._save(node)
+
+    def record_info(self, node: Node, info: RemoteFile) -> None:
+        """What the host says of *node* beside its name: links, flags, counts."""
+        extra = to_extra(info)
+        if extra is not None:
+            known = self.load_extra(node) | json.loads(extra)
+            self._store.save_extras([(json.dumps(known, ensure_ascii=False), node.inode)])
 
     def record_title(self, node: Node, title: str) -> None:
         node.stale_title = node.title if node.title != title else None

@@ -338,6 +338,8 @@ class Writeback:
         """
         assert job.code is not None
         info = await self._find_info(job.code)
+        if info is not None:
+            self._tree.record_info(node, info)
         seen_title = info.title if info is not None else job.sent_title
         seen_folder = info.folder if info is not None and info.folder is not None else None
         if seen_folder is None:
