@@ -130,6 +130,18 @@ class CachedFile:
 @dataclass(slots=True)
 class _Held:
     bytes: int
+    original_bytes: int | None = None  # size of a whole file that was uploaded from here
+
+
+def _find_original_size(path: Path) -> int | None:
+    """Size of the file that *path*, a map, says is whole and synced: only adopted ones are."""
+    with path.open("rb") as file:
+        raw = file.read(_HEADER.size)
+    if len(raw) != _HEADER.size:
+        return None
+    magic, chunk_bytes, size_bytes, boot_id = _HEADER.unpack(raw)
+    known = (magic, chunk_bytes, boot_id) == (_MAGIC, CHUNK_BYTES, _SYNCED)
+    return int(size_bytes) if known else None
 
 
 class ChunkCache:
@@ -152,9 +164,10 @@ class ChunkCache:
         for path in self._directory.glob("*.data"):
             with contextlib.suppress(OSError):
                 stat = path.stat()
-                found.append((stat.st_mtime, path.stem, stat.st_blocks * 512))
-        for _, stem, held_bytes in sorted(found):
-            self._held[stem] = _Held(held_bytes)
+                held = _Held(stat.st_blocks * 512, _find_original_size(path.with_suffix(".map")))
+                found.append((stat.st_mtime, path.stem, held))
+        for _, stem, held in sorted(found, key=lambda entry: entry[:2]):
+            self._held[stem] = held
 
     def _stem(self, code: FileCode) -> str:
         return quote(code, safe="")[:200]
@@ -231,9 +244,17 @@ class ChunkCache:
                 log.debug("the cache can't take a file over: %s", error)
             self._discard(stem)
             return False
-        self._held[stem] = _Held(size_bytes)
+        self._held[stem] = _Held(size_bytes, size_bytes)
         self.trim()
         return True
+
+    def holds_original(self, code: FileCode, size_bytes: int) -> bool:
+        """Whether the bytes that were uploaded from here as *code* are still held.
+
+        Cheap: nothing is opened, so that a folder can be listed with it.
+        """
+        held = self._held.get(self._stem(code))
+        return held is not None and held.original_bytes == size_bytes
 
     def forget(self, code: FileCode) -> None:
         """*code* is gone or has other content."""

@@ -283,7 +283,8 @@ class Transport:
         )
         if isinstance(outcome, VidfsError):
             error: VidfsError = outcome
-            if isinstance(outcome, TransientHostError):
+            unsure = not isinstance(outcome, UploadNodeError)
+            if isinstance(outcome, TransientHostError) and unsure:
                 error = self._upload_failure(str(outcome), is_sent=body.is_sent)
             raise error
         status = outcome.http_status

@@ -193,8 +193,8 @@ class Merge:
     def _describe(self, node: Node, remote: RemoteFile) -> bool:
         """Take over what the listing says of a file. True if the row must be written."""
         changed = False
-        keep_size = (
-            self._tree._settings.keep_uploaded_sizes and node.size_source is SizeSource.UPLOADED
+        keep_size = node.size_source is SizeSource.UPLOADED and (
+            self._tree._settings.keep_uploaded_sizes or self._tree._holds_original(node)
         )
         if remote.size_bytes is not None and not keep_size and not self._is_ours(node):
             if node.size_bytes != remote.size_bytes and node.name:

@@ -27,10 +27,19 @@ _DEADLINE_S = 30.0
 
 
 class SizeFinder:
-    def __init__(self, tree: Tree, host: VideoHost, *, on_found: Callable[[Inode], None]) -> None:
-        """*on_found* is told of every node whose size became known behind the kernel's back."""
+    def __init__(
+        self,
+        tree: Tree,
+        host: VideoHost,
+        *,
+        is_known: Callable[[Node], bool],
+        on_found: Callable[[Inode, bool], None],
+    ) -> None:
+        """*is_known*: nothing need be asked for this node. *on_found* is told of every size
+        that became known, and whether it is another one than was shown before."""
         self._tree = tree
         self._host = host
+        self._is_known = is_known
         self._on_found = on_found
         self._asking: dict[Inode, trio.Event] = {}
         self._windows: LRUCache[Inode, int] = LRUCache(256)
@@ -50,7 +59,7 @@ class SizeFinder:
 
         Errors: HostError if the host doesn't answer in time.
         """
-        if node.size_bytes is not None or node.remote is None or not self.can_ask:
+        if self._is_known(node):
             return node.size_bytes
         if node.inode not in self._asking:
             self._ask(self._with_neighbours(node))
@@ -58,12 +67,12 @@ class SizeFinder:
         if event is not None:
             with trio.fail_after(_DEADLINE_S):
                 await event.wait()
-        if node.size_bytes is None and node.linked and node.readable:
+        if not self._is_known(node) and node.linked and node.remote is not None:
             # The batch failed or left it out: the error must reach whoever asks.
             with trio.fail_after(_DEADLINE_S):
                 size_bytes = await self._host.find_size(FileCode(node.remote))
             if size_bytes is not None:
-                self._tree.set_size(node, size_bytes, SizeSource.HOST)
+                self._found(node, size_bytes)
         return node.size_bytes
 
     def _with_neighbours(self, node: Node) -> list[Node]:
@@ -85,13 +94,7 @@ class SizeFinder:
         return wanted
 
     def _lacks_size(self, node: Node) -> bool:
-        return (
-            not node.is_folder
-            and node.size_bytes is None
-            and node.remote is not None
-            and node.readable
-            and node.inode not in self._asking
-        )
+        return node.inode not in self._asking and not self._is_known(node)
 
     def _ask(self, nodes: Sequence[Node]) -> None:
         assert self._nursery is not None
@@ -130,9 +133,10 @@ class SizeFinder:
             self._answered([node])
 
     def _found(self, node: Node, size_bytes: int) -> None:
-        if node.size_bytes is None and node.linked:
+        if node.linked and not self._is_known(node):
+            differs = node.size_bytes is not None and node.size_bytes != size_bytes
             self._tree.set_size(node, size_bytes, SizeSource.HOST)
-            self._on_found(node.inode)
+            self._on_found(node.inode, differs)
 
     def _answered(self, nodes: Sequence[Node]) -> None:
         for node in nodes:

@@ -77,16 +77,19 @@ class Tree:
         listener: TreeListener,
         is_in_flight: Callable[[RemoteFile], bool],
         is_pinned: Callable[[Node], bool],
+        holds_original: Callable[[Node], bool],
         clock: Callable[[], float] = time.time,
     ) -> None:
         """*is_in_flight*: this file of the host is an upload of ours whose outcome is not yet
-        settled, so it is no news. *is_pinned*: this node has bytes here that the host has not."""
+        settled, so it is no news. *is_pinned*: this node has bytes here that the host has not.
+        *holds_original*: it reads here as it was uploaded, whatever the host made of it."""
         self._store = store
         self._host = host
         self._settings = settings
         self._listener = listener
         self._is_in_flight = is_in_flight
         self._is_pinned = is_pinned
+        self._holds_original = holds_original
         self._clock = clock
         self._live: WeakValueDictionary[Inode, Node] = WeakValueDictionary()
         self._folders: LRUCache[Inode, dict[str, Node]] = LRUCache(

@@ -40,7 +40,7 @@ from vidfs.hosts.api import AccountInfo, VideoHost
 from vidfs.tree.journal import SqlJournal
 from vidfs.tree.merge import TRASH_FOLDER, TRASH_PREFIX
 from vidfs.tree.names import is_scratch, title_for_rename
-from vidfs.tree.node import Node
+from vidfs.tree.node import Node, SizeSource
 from vidfs.tree.sizes import SizeFinder
 from vidfs.tree.store import Store
 from vidfs.tree.tree import Tree, TreeListener, TreeSettings
@@ -110,6 +110,7 @@ class Volume:
             listener=self,
             is_in_flight=lambda file: self.writeback.is_in_flight(file),
             is_pinned=lambda node: self.writeback.is_pinned(node),
+            holds_original=lambda node: self.writeback.holds_original(node),
         )
         trash = Trash(self.tree, host)
         self.writeback = Writeback(
@@ -124,7 +125,10 @@ class Volume:
         self._trash = trash
         self._attributes = Attributes(self.tree, host, self.writeback)
         self._sizes = SizeFinder(
-            self.tree, host, on_found=lambda inode: self.node_changed(inode, content=False)
+            self.tree,
+            host,
+            is_known=self._is_size_known,
+            on_found=lambda inode, differs: self.node_changed(inode, content=differs),
         )
         self._readers = Readers(host, self._cache)
         self._walker = Walker(self.tree, parallel=_LIST_AHEAD_PARALLEL, clock=time.monotonic)
@@ -250,10 +254,22 @@ class Volume:
         return self._attr(node)
 
     async def _ensure_size(self, node: Node) -> None:
-        if node.is_folder or node.size_bytes is not None:
-            return
-        if self.writeback.find(node.inode) is None and node.readable:
-            await self._sizes.ensure(node)
+        await self._sizes.ensure(node)
+
+    def _is_size_known(self, node: Node) -> bool:
+        """Whether what `stat` shows of *node* is what a reader will get.
+
+        The size of an upload is, while its bytes are here; what a host made of them since is
+        for the host to say, where it can be read.
+        """
+        if node.is_folder or node.remote is None or not (node.readable and self._sizes.can_ask):
+            return True
+        if self.writeback.find(node.inode) is not None:
+            return True
+        if node.size_source is not SizeSource.UPLOADED or node.size_bytes is None:
+            return node.size_bytes is not None
+        keeps = self._host.capabilities.keeps_content or self.settings.sizes == "uploaded"
+        return keeps or self.writeback.holds_original(node)
 
     def _attr(self, node: Node) -> Attr:
         size_bytes, ttl_s = 0, ATTR_TTL_S
@@ -261,10 +277,10 @@ class Volume:
             local = self.writeback.find(node.inode)
             if local is not None:
                 size_bytes = local.file.size_bytes
-            elif node.size_bytes is not None:
-                size_bytes = node.size_bytes
-            elif self._sizes.can_ask and node.readable:
-                ttl_s = 0.0  # the kernel must ask before it shows one
+            else:
+                size_bytes = node.size_bytes or 0
+                if not self._is_size_known(node):
+                    ttl_s = 0.0  # the kernel must ask before it shows one
         mtime_ns = node.mtime_ns
         if mtime_ns is None:
             mtime_ns = int((node.uploaded_at or 0.0) * 1e9)

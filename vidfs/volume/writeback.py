@@ -135,6 +135,14 @@ class Writeback:
             node = self._tree.get(node.parent)
             yield node
 
+    def holds_original(self, node: Node) -> bool:
+        """Whether *node* reads here as it was uploaded, whatever the host made of it since."""
+        if node.inode in self._locals:
+            return True
+        if node.remote is None or node.size_bytes is None:
+            return False
+        return self._cache.holds_original(FileCode(node.remote), node.size_bytes)
+
     def is_in_flight(self, file: RemoteFile) -> bool:
         return self.queue.is_ours(file)
 
@@ -374,9 +382,7 @@ class Writeback:
         if local is None or local.job is not job:
             return
         assert job.code is not None
-        keeps = self._host.capabilities.keeps_content or not self._host.capabilities.read_content
-        if keeps:
-            self._cache.adopt(job.code, self._spool.path_of(job.id), job.size_bytes)
+        self._cache.adopt(job.code, self._spool.path_of(job.id), job.size_bytes)
         local.done = True
         if local.handles == 0:
             self._let_go(local)
