@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import trio
-from simhost_process import SimHost, running
 
+from tests.hosts.simhost_process import SimHost, running
 from vidfs.hosts import HOSTS, open_host
 from vidfs.hosts.api import VideoHost
 from vidfs.types import Secret

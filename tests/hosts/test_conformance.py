@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 import trio
-from conftest import Door
 
+from tests.hosts.conftest import Door
 from vidfs.errors import (
     AbilityError,
     CaptchaError,
@@ -556,7 +556,8 @@ def test_a_listing_survives_a_fault_unseen(door: Door, action: str) -> None:
 
 
 @pytest.mark.parametrize("over_http", [False, True])
-def test_a_rate_limit_is_learnt_and_never_seen(door: Door, over_http: bool) -> None:
+def test_a_rate_limit_is_learnt_and_never_seen(xvs_door: Door, over_http: bool) -> None:
+    door = xvs_door
     door.sim.set(rate_limit=5, rate_limit_http=over_http)
 
     async def body(host: VideoHost) -> None:
@@ -566,8 +567,8 @@ def test_a_rate_limit_is_learnt_and_never_seen(door: Door, over_http: bool) -> N
 
     started = time.monotonic()
     host = door.run(body)
-    assert time.monotonic() - started < 30
-    assert sum(host.calls.values()) < 60
+    assert time.monotonic() - started < 20  # 6 at the limit itself
+    assert sum(host.calls.values()) < 50
 
 
 def test_a_dead_host_is_unreachable_within_the_callers_time(door: Door) -> None:

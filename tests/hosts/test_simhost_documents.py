@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from simhost_process import SimHost, running, wait_until
-from simhost_samples import DOODSTREAM, FRUITHOSTED, PSTREAM, VIPSTREAM, difference
+from tests.hosts.simhost_process import SimHost, running, wait_until
+from tests.hosts.simhost_samples import DOODSTREAM, FRUITHOSTED, PSTREAM, VIPSTREAM, difference
 
 FORM = ("doodstream", "vipstream", "xvs")
 

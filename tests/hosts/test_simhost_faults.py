@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from simhost_process import SimHost, running
+from tests.hosts.simhost_process import SimHost, running
 
 
 @pytest.fixture(scope="module")

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from mounting import Mount, Program, Simhost, why_no_mounts
-
-Mounted = Callable[..., AbstractContextManager[Mount]]
+from tests.mount.mounting import Mounted, Program, Simhost, why_no_mounts
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -15,7 +15,7 @@ import time
 import tomllib
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -256,8 +256,10 @@ class Program:
         )
 
     def status(self, *args: str) -> list[dict[str, Any]]:
+        """This test's mounts; the machine may have others."""
         mounts: list[dict[str, Any]] = json.loads(self.ok("status", "--json", *args))["mounts"]
-        return mounts
+        own = str(self.root) + "/"
+        return [mount for mount in mounts if mount["mountpoint"].startswith(own)]
 
     def logs(self) -> str:
         """Every daemon's log, for a failed test to show."""
@@ -304,6 +306,10 @@ class Program:
             if not mount.is_mounted():
                 return
             subprocess.run(["fusermount3", "-uz", str(mount.path)], check=False)
+
+
+Mounted = Callable[..., AbstractContextManager[Mount]]
+"""The fixture `mounted`."""
 
 
 def write_config(path: Path, accounts: Mapping[str, Mapping[str, str]]) -> Path:

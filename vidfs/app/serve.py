@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from vidfs.volume import Volume, VolumeSettings
 
 START_DEADLINE_S = 60.0
-REFRESH_DEADLINE_S = 30.0
+REFRESH_DEADLINE_S = 20.0
 HANDOVER_DEADLINE_S = 30.0
 CLOSE_DEADLINE_S = 10.0
 STOP_DEADLINE_S = 20
@@ -340,7 +340,7 @@ class _Daemon:
             self._take_mount_away()
         self._phase = "draining"
         if volume.pending:
-            _log.info("unmounted; going on with %d uploads", volume.pending)
+            _log.info("unmounted; going on with the queue, uploads pending: %d", volume.pending)
         await volume.wait_uploads()
 
     def _on_mounted(self) -> None:
@@ -357,7 +357,7 @@ class _Daemon:
 
     def _say_what_is_left(self, pending: int) -> None:
         if pending:
-            _log.info("stopped; %d uploads stay in the queue for the next mount", pending)
+            _log.info("stopped; uploads left in the queue for the next mount: %d", pending)
         else:
             _log.info("stopped; no uploads are pending")
 

@@ -17,10 +17,10 @@ from vidfs.errors import HostTimeoutError
 if TYPE_CHECKING:
     from vidfs.hosts.api import AccountInfo, Capabilities
 
-TEST_DEADLINE_S = 60.0
+TEST_DEADLINE_S = 20.0
 
 
-@click.group()
+@click.group(short_help="List or test the configured accounts.")
 def account() -> None:
     """List the configured accounts, or test one.
 
@@ -128,8 +128,10 @@ def _describe_info(info: AccountInfo) -> list[tuple[str, str]]:
         "premium until": info.premium_until,
         "storage used": "" if used is None else format_bytes(used),
         "storage left": "unlimited, or not said" if left is None else format_bytes(left),
-        **info.extra,
     }
+    told = {*described.values(), str(used), str(left)}
+    more = {what.replace("_", " "): value for what, value in info.extra.items()}
+    described |= {what: value for what, value in more.items() if value not in told}
     return [(what, value) for what, value in described.items() if value]
 
 

@@ -24,7 +24,7 @@ from vidfs.config import (
     parse_source,
     without_keys,
 )
-from vidfs.errors import VidfsError
+from vidfs.errors import AlreadyMountedError, MountPointError, VidfsError
 
 if TYPE_CHECKING:
     from vidfs.app.serve import MountPlan
@@ -35,14 +35,14 @@ _DETAILS_CHARS_MAX = 30_000
 _log = logging.getLogger(__name__)
 
 
-@click.command()
+@click.command(short_help="Mount an account on a directory.")
 @click.option("-f", "--foreground", is_flag=True, help="Stay here and log to the terminal.")
 @click.option(
     "-o",
     "options",
     metavar="OPT,…",
     multiple=True,
-    help="Mount options: ro, allow_other, uid=, gid=, umask=, upload=background|close, "
+    help="Mount options: ro, allow_other, allow_root, uid=, gid=, umask=, upload=background|close, "
     "uploads=N, bwlimit=, dir_ttl=, dir_stale=, sizes=content|uploaded, cache_size=, "
     "cache_dir=, state_dir=, delete=auto|deny, scratch=, other_files=reject|local|upload, "
     "api_rate=, api_parallel=, log_file=, config=, debug.",
@@ -134,7 +134,9 @@ def _serve_in_background(session: Session, plan: MountPlan) -> int:
 
 def _to_outcome(session: Session, plan: MountPlan, error: Exception) -> daemon.Outcome:
     details = session.redactor.clean(traceback.format_exc())
-    if isinstance(error, VidfsError):
+    if isinstance(error, AlreadyMountedError | MountPointError):
+        text = str(error)  # not for the log, which is that of the mount that runs
+    elif isinstance(error, VidfsError):
         _log.error("%s", error)
         text = str(error)
     elif isinstance(error, OSError):

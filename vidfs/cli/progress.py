@@ -48,7 +48,7 @@ def _ask_until(served: Served, paths: Sequence[str], deadline: float | None) -> 
         yield line
         if not line.get("end") and deadline is not None and time.monotonic() > deadline:
             raise WaitTimeoutError(
-                f"{served.info.mountpoint}: {line.get('pending', 0)} uploads are still pending"
+                f"{served.info.mountpoint}: timed out, uploads pending: {line.get('pending', 0)}"
             )
 
 

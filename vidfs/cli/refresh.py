@@ -10,7 +10,7 @@ from vidfs.control import ask
 ANSWER_DEADLINE_S = 300.0
 
 
-@click.command()
+@click.command(short_help="Look at the host for changes now.")
 @click.argument("paths", metavar="[PATH]…", nargs=-1, type=click.Path())
 @click.pass_obj
 def refresh(session: Session, paths: tuple[str, ...]) -> None:

@@ -8,7 +8,7 @@ from vidfs.cli.session import Session
 from vidfs.control import ask
 
 
-@click.command()
+@click.command(short_help="Queue parked uploads once more.")
 @click.argument("paths", metavar="[PATH]…", nargs=-1, type=click.Path())
 @click.pass_obj
 def retry(session: Session, paths: tuple[str, ...]) -> None:
@@ -23,4 +23,4 @@ def retry(session: Session, paths: tuple[str, ...]) -> None:
         chosen: list[str | None] = [*insides] or [None]
         for inside in chosen:
             retried += ask(served.state_dir, "retry", path=inside)["retried"]
-    click.echo(f"{retried} uploads are queued again")
+    click.echo(f"uploads queued again: {retried}")

@@ -9,6 +9,7 @@ import click
 
 
 @click.command(
+    short_help="Run the simulated host.",
     add_help_option=False,
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
 )

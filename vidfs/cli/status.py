@@ -24,7 +24,7 @@ UPLOAD_KEYS = ("path", "state", "sent_bytes", "size_bytes", "attempts", "reason"
 WATCH_PERIOD_S = 1.0
 
 
-@click.command()
+@click.command(short_help="Show mounts and their uploads.")
 @click.option("--json", "as_json", is_flag=True, help="For programs; the keys stay.")
 @click.option("--watch", is_flag=True, help="Show it anew every second until Ctrl-C.")
 @click.argument("directory", metavar="[DIR]", required=False, type=click.Path())

@@ -26,7 +26,7 @@ from vidfs.control import ask
 from vidfs.errors import MountError, NotMountedError
 
 
-@click.command()
+@click.command(short_help="Finish the uploads, then unmount.")
 @click.option("--now", is_flag=True, help="Leave pending uploads to the next mount.")
 @click.argument("directory", metavar="DIR", type=click.Path())
 @click.pass_obj
@@ -57,7 +57,7 @@ def umount(session: Session, now: bool, directory: str) -> int:
             parked = wait_for_uploads(served)
     wait_until_gone(served.state_dir, served.info.pid)
     if parked:
-        session.say(f"unmounted, but {parked} uploads are parked and not at the host")
+        session.say(f"unmounted, but not everything is at the host: uploads parked: {parked}")
         return ExitCode.FAILED
     return ExitCode.DONE
 

@@ -12,7 +12,7 @@ from vidfs.cli.session import Session
 from vidfs.config import parse_duration
 
 
-@click.command()
+@click.command(short_help="Wait until the uploads are done.")
 @click.option("--timeout", metavar="S", help="Give up after S seconds (or 10m, 2h): exit code 6.")
 @click.argument("paths", metavar="[PATH]…", nargs=-1, type=click.Path())
 @click.pass_obj
@@ -30,5 +30,5 @@ def wait(session: Session, timeout: str | None, paths: tuple[str, ...]) -> int:
     for served, inside in session.find_targets(paths):
         parked += wait_for_uploads(served, inside, deadline=deadline)
     if parked:
-        session.say(f"{parked} uploads are parked (vidfs status shows why)")
+        session.say(f"uploads parked: {parked} (vidfs status shows why)")
     return ExitCode.FAILED if parked else ExitCode.DONE

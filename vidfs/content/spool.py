@@ -49,18 +49,26 @@ class Sealed:
 
 
 class SpoolFile:
-    """Bytes of one file. Several handles may share it; `version` counts its changes."""
+    """Bytes of one file. Several handles may share it; `version` counts its changes.
+
+    The descriptor is there while it is used: thousands of files may wait for the host.
+    """
 
     def __init__(self, path: Path, fd: int) -> None:
         self.path = path
-        self._fd = fd
+        self._fd: int | None = fd
         self.size_bytes = os.fstat(fd).st_size
         self.version = 0
         self._unflushed_bytes = 0
 
+    def _get_fd(self) -> int:
+        if self._fd is None:
+            self._fd = _open(self.path)
+        return self._fd
+
     def read(self, offset: int, size: int) -> bytes:
         with spool_errors():
-            return os.pread(self._fd, size, offset)
+            return os.pread(self._get_fd(), size, offset)
 
     def write(self, offset: int, data: bytes) -> int:
         """Write all of *data*. Errors: SpoolFullError, FileTooBigError."""
@@ -71,7 +79,7 @@ class SpoolFile:
             with spool_errors():
                 while written < len(data):
                     part = data if written == 0 else memoryview(data)[written:]
-                    written += os.pwrite(self._fd, part, offset + written)
+                    written += os.pwrite(self._get_fd(), part, offset + written)
         finally:
             if written:
                 self.version += 1
@@ -88,23 +96,39 @@ class SpoolFile:
         if size_bytes > FILE_BYTES_MAX:
             raise FileTooBigError("a file can have 8 TiB at the most")
         with spool_errors():
-            os.ftruncate(self._fd, size_bytes)
+            os.ftruncate(self._get_fd(), size_bytes)
         self.version += 1
         self.size_bytes = size_bytes
 
     async def sync(self) -> None:
         """Wait until everything written so far is on disk."""
         self._unflushed_bytes = 0
-        fd = os.dup(self._fd)
+        fd = os.dup(self._get_fd())
         try:
             with spool_errors():
                 await trio.to_thread.run_sync(os.fsync, fd)
         finally:
             os.close(fd)
 
+    def rest(self) -> None:
+        """Do without a descriptor until it is needed again."""
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            with suppress(OSError):
+                os.close(fd)
+
     def close(self) -> None:
-        with suppress(OSError):
-            os.close(self._fd)
+        self.rest()
+
+
+def _open(path: Path) -> int:
+    """Errors: SpoolDamagedError if the journal knows of a file that isn't there."""
+    try:
+        return os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise SpoolDamagedError("its bytes are missing from the spool") from None
+    except OSError as error:
+        raise SpoolError(f"the spool: {error.strerror}") from error
 
 
 def _seal(path: Path, sha256: bool) -> Sealed:
@@ -145,13 +169,7 @@ class Spool:
 
     def open(self, job_id: int) -> SpoolFile:
         """Errors: SpoolDamagedError if the journal knows of a file that isn't there."""
-        try:
-            fd = os.open(self.path_of(job_id), os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:
-            raise SpoolDamagedError("its bytes are missing from the spool") from None
-        except OSError as error:
-            raise SpoolError(f"the spool: {error.strerror}") from error
-        return SpoolFile(self.path_of(job_id), fd)
+        return SpoolFile(self.path_of(job_id), _open(self.path_of(job_id)))
 
     def staging(self, inode: int) -> Path:
         """Where bytes are put together before any job stands for them."""
@@ -161,6 +179,9 @@ class Spool:
         with spool_errors():
             self.staging(inode).rename(self.path_of(job_id))
         return self.open(job_id)
+
+    def drop_staged(self, inode: int) -> None:
+        self.staging(inode).unlink(missing_ok=True)
 
     def remove(self, job_id: int) -> None:
         self.path_of(job_id).unlink(missing_ok=True)

@@ -12,11 +12,13 @@ that is nobody else's. Only an attempt whose body never left whole is known to h
 from __future__ import annotations
 
 import logging
+import math
 import random
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import trio
 
@@ -31,7 +33,7 @@ from vidfs.errors import (
     VidfsError,
 )
 from vidfs.hosts.api import RemoteFile, UploadBody, UploadOptions, VideoHost
-from vidfs.types import FileCode, FolderId, Job, JobState
+from vidfs.types import FileCode, FolderId, Inode, Job, JobState
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +46,8 @@ CLOCK_SLACK_S = 5.0
 CONVERSION_S = 60.0
 """No host has converted a file so soon after it began to receive it (assumed)."""
 
+T = TypeVar("T")
+
 _CALL_DEADLINE_S = 120.0  # listing, verifying: each step beside the upload itself
 _RETRY_S_MAX = 300.0
 
@@ -54,6 +58,8 @@ class Journal(Protocol):
     def create(self, inode: None, state: JobState) -> Job: ...
     def save(self, job: Job, *, durable: bool = False) -> None: ...
     def drop(self, job: Job) -> None: ...
+    def durable(self) -> AbstractContextManager[None]:
+        """All that is written inside is one step, and on disk at its end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +136,10 @@ class UploadQueue:
     def find(self, job_id: int) -> Job | None:
         return self._jobs.get(job_id)
 
+    def find_of(self, inode: Inode) -> Job | None:
+        """The job whose bytes are *inode*'s."""
+        return next((job for job in self._jobs.values() if job.inode == inode), None)
+
     def add(self, job: Job) -> None:
         """A new row of the journal."""
         self._jobs[job.id] = job
@@ -177,6 +187,14 @@ class UploadQueue:
         self._jobs.pop(job.id, None)
         self._notify()
 
+    def clean_up(self, code: FileCode, title: str) -> None:
+        """Remove a copy that nobody wants any more, as often as it takes. Checkpoint: none."""
+        job = self._journal.create(None, JobState.CONFIRMING)
+        job.code, job.sent_title = code, title
+        self._journal.save(job)
+        self.add(job)
+        self._notify()
+
     def retry(self, job: Job) -> None:
         """Try a parked or waiting *job* again now."""
         job.not_before, job.reason = 0.0, ""
@@ -195,7 +213,14 @@ class UploadQueue:
         return any(
             job.outcome_unknown and self._may_be(job, file)
             for job in self._jobs.values()
-            if file.folder is None or job.sent_folder is None or file.folder == job.sent_folder
+            if file.folder is None or file.folder == self._landing(job)
+        )
+
+    def is_superseded(self, code: FileCode) -> bool:
+        """Whether *code* only waits for its removal at the host."""
+        return any(
+            code in job.obsolete or (job.inode is None and job.code == code)
+            for job in self._jobs.values()
         )
 
     async def wait_until(self, done: Callable[[], bool]) -> None:
@@ -259,9 +284,13 @@ class UploadQueue:
         with scope:
             try:
                 async with self._seal_limit:
-                    sealed = await self._spool.seal(job.id, sha256=wants_sha256)
+                    sealed = await _step(scope, self._spool.seal(job.id, sha256=wants_sha256))
             except SpoolError as error:
                 self.hold(job, JobState.PARKED, str(error))
+                return
+            except Exception:
+                log.exception("upload %d could not be sealed", job.id)
+                self.hold(job, JobState.PARKED, "an unforeseen error, see the log")
                 return
             if job.size_bytes and sealed.size_bytes != job.size_bytes:
                 self.hold(job, JobState.PARKED, "the spool holds other bytes than were closed")
@@ -277,12 +306,12 @@ class UploadQueue:
     async def _work(self, job: Job, scope: trio.CancelScope) -> None:
         try:
             with scope:
-                await self._advance(job)
+                await self._advance(job, scope)
         except TransientHostError as error:
             self._postpone(job, error)
         except OutcomeUnknownError as error:
             # Stays in `sending`: the host is asked first.
-            job.reason, job.not_before = str(error), 0.0
+            job.reason, job.not_before, job.body_out = str(error), 0.0, True
             self._journal.save(job)
         except trio.TooSlowError:
             self._postpone(job, TransientHostError("the host didn't answer in time"))
@@ -315,30 +344,27 @@ class UploadQueue:
         self._journal.save(job)
         log.info("upload %d again in %.0f s: %s", job.id, delay_s, error)
 
-    async def _advance(self, job: Job) -> None:
+    async def _advance(self, job: Job, scope: trio.CancelScope) -> None:
         """Take *job* as far as it goes."""
         if job.outcome_unknown:
-            code = await self._search(job)
-            if code is None and job.inode is None:
-                self.drop(job)
-                return
+            code = await _step(scope, self._search(job))
             if code is not None:
                 log.info("upload %d was found at the host as %s", job.id, code)
                 self._learn(job, code)
-        if job.code is None:
-            await self._send(job)
         if job.inode is None:
             await self._settle_ghost(job)
             return
-        with trio.fail_after(_CALL_DEADLINE_S):
-            await self._target.confirm(job)
+        if job.code is None:
+            await self._send(job, scope)
+        await _step(scope, self._target.confirm(job), _CALL_DEADLINE_S)
         job.state = JobState.DONE
-        self._target.finished(job)
+        # The row first: bytes without a row are removed by the next start, a row without
+        # bytes would be taken for a loss.
         self.drop(job)
+        self._target.finished(job)
 
-    async def _send(self, job: Job) -> None:
-        with trio.fail_after(_CALL_DEADLINE_S):
-            plan = await self._target.plan(job)
+    async def _send(self, job: Job, scope: trio.CancelScope) -> None:
+        plan = await _step(scope, self._target.plan(job), _CALL_DEADLINE_S)
         path = self._spool.path_of(job.id)
         if not path.exists() or path.stat().st_size != job.size_bytes:
             raise SpoolDamagedError("its bytes in the spool are not those that were closed")
@@ -357,9 +383,10 @@ class UploadQueue:
             throttle=self._throttle.wait if self._throttle else None,
         )
         try:
-            receipt = await self._host.upload(
+            upload = self._host.upload(
                 body, folder=plan.folder, title=plan.title, options=plan.options
             )
+            receipt = await _step(scope, upload)
         except OutcomeUnknownError:
             raise
         except VidfsError:
@@ -376,15 +403,17 @@ class UploadQueue:
     def _learn(self, job: Job, code: FileCode) -> None:
         job.code, job.state, job.reason = code, JobState.CONFIRMING, ""
         job.failures = 0
-        self._target.record_code(job)
-        self._journal.save(job, durable=True)
+        with self._journal.durable():
+            self._target.record_code(job)
+            self._journal.save(job)
         self._notify()
 
     async def _settle_ghost(self, job: Job) -> None:
-        """An upload that nobody wants any more did arrive."""
-        assert job.code is not None
+        """What became of an upload that nobody wants any more is known: remove what arrived."""
         successor = self._jobs.get(job.successor or 0)
-        if successor is not None and successor.inode is not None:
+        if job.code is None:
+            pass
+        elif successor is not None and successor.inode is not None:
             # Kept until the newer bytes are there, so that the host is never without any.
             successor.obsolete.append(job.code)
             self._journal.save(successor)
@@ -416,12 +445,17 @@ class UploadQueue:
         return None
 
     async def _list_sent(self, job: Job) -> Sequence[RemoteFile]:
-        assert job.sent_folder is not None
-        folder = job.sent_folder if self._host.capabilities.upload_into_folder else self._host.root
+        folder = self._landing(job)
+        assert folder is not None
         try:
             return (await self._host.list_folder(folder)).files
         except HostNotFoundError:
             return ()
+
+    def _landing(self, job: Job) -> FolderId | None:
+        """Where the host puts what an attempt sends."""
+        into_folder = self._host.capabilities.upload_into_folder
+        return job.sent_folder if into_folder else self._host.root
 
     def _may_be(self, job: Job, file: RemoteFile) -> bool:
         """Whether *file* can be what *job*'s unanswered attempt left, by all that is known."""
@@ -433,8 +467,17 @@ class UploadQueue:
             return False
         if self._differs(job, file) and not self._may_be_converted(job, file):
             return False
-        claimed = any(other.code == file.code for other in self._jobs.values())
+        claimed = any(self._is_of(other, file, job) for other in self._jobs.values())
         return not claimed and not self._target.owns(file.code)
+
+    def _is_of(self, other: Job, file: RemoteFile, job: Job) -> bool:
+        """Whether *file*, which might be *job*'s, is rather *other*'s."""
+        bears_its_title = (
+            other.outcome_unknown
+            and (other.sent_folder, other.sent_title) == (job.sent_folder, file.title)
+            and job.sent_title != file.title
+        )
+        return other.code == file.code or bears_its_title
 
     def _differs(self, job: Job, file: RemoteFile) -> bool:
         sizes_differ = file.size_bytes is not None and file.size_bytes != job.size_bytes
@@ -454,3 +497,17 @@ class UploadQueue:
             file.title == job.sent_title,
             -(file.uploaded_at or 0.0),  # the first of equals: a later one is another's
         )
+
+
+async def _step(scope: trio.CancelScope, call: Awaitable[T], deadline_s: float = math.inf) -> T:
+    """What *call* comes to, within *deadline_s*.
+
+    Ends here if *scope* was cancelled in the very step in which the answer came: from then on
+    the job is not ours to change.
+    """
+    try:
+        with trio.fail_after(deadline_s):
+            return await call
+    finally:
+        if scope.cancel_called:
+            await trio.lowlevel.checkpoint()

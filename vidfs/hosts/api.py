@@ -64,6 +64,8 @@ class Capabilities:
     deleted_list: bool = False
     dmca_list: bool = False
     thumbnails: bool = False
+    player_params: frozenset[str] = frozenset()
+    """Parameters that the address of its player takes: c1_file, subtitle_json, c_poster …"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -131,8 +131,13 @@ def decode_keyed(raw: msgspec.Raw, type_: type[T], call: str) -> list[tuple[str,
 
 def decode_scalar(raw: msgspec.Raw, call: str) -> object:
     """A result that is a text, number, true, false or null. Errors: UnreadableAnswerError."""
-    value: object = decode_result(raw, object, None, call)
-    if isinstance(value, Mapping | list):
+    value: object = None
+    if bytes(raw).strip():
+        try:
+            value = msgspec.json.decode(raw)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise UnreadableAnswerError(f"{call}: an unexpected answer", call=call) from None
+    if isinstance(value, dict | list) and value:
         raise UnreadableAnswerError(f"{call}: an unexpected answer", call=call)
     return value
 
@@ -202,12 +207,12 @@ def find_wait(text: str) -> float | None:
 
 
 def plain_text(msg: object) -> str:
-    """A host's message as one short line without markup."""
+    """A host's message as one line without markup. `transport` masks and shortens it."""
     if not isinstance(msg, str):
         return ""
     text = html.unescape(re.sub(r"<[^>]{0,200}>", " ", msg[:2000]))
     text = "".join(c if c.isprintable() else " " for c in text)
-    return " ".join(text.split())[:200]
+    return " ".join(text.split())
 
 
 def _unreadable(answer: Answer) -> HostError:

@@ -1,13 +1,15 @@
-"""What hosts offer beyond files and folders: values of the calls that commands show.
+"""What hosts offer beyond files and folders: the calls that commands make, and their values.
 
 The same shapes for both families. Every member a host doesn't tell is None or "".
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
+from vidfs.hosts.api import RemoteFile
 from vidfs.types import FileCode, FolderId
 
 
@@ -84,3 +86,54 @@ class Ticket:
     wait_s: float
     captcha_url: str = ""
     valid_until: str = ""
+
+
+class Extras(Protocol):
+    """Calls beyond `VideoHost`. No client has them all: `Capabilities` says which there are.
+
+    Where a family's call takes more than the other's, the other's lacks the parameter; whoever
+    calls asks for that first. Errors: as `VideoHost`.
+    """
+
+    async def account_stats(self, last_days: int | None = None) -> Sequence[StatsDay]: ...
+
+    async def search_files(self, title: str) -> Sequence[RemoteFile]: ...
+
+    async def list_files(
+        self,
+        *,
+        folder: FolderId | None = None,
+        title: str | None = None,
+        public: bool | None = None,
+        adult: bool | None = None,
+        created: str | None = None,
+    ) -> Sequence[RemoteFile]: ...
+
+    async def edit_files(self, codes: Sequence[FileCode], changes: Mapping[str, str]) -> None: ...
+
+    async def clone_file(
+        self, code: FileCode, *, title: str | None = None, folder: FolderId | None = None
+    ) -> FileCode: ...
+
+    async def add_remote_upload(
+        self, url: str, *, folder: FolderId | None = None, **more: Any
+    ) -> RemoteUpload:
+        """*more*: `options`, `headers`, `name` where the family's call takes them."""
+
+    async def list_remote_uploads(self, job: str | None = None) -> RemoteUploads: ...
+
+    async def retry_remote_uploads(self) -> None: ...
+
+    async def cancel_remote_uploads(self, jobs: Sequence[str] | None = None) -> None: ...
+
+    async def clear_remote_errors(self) -> None: ...
+
+    async def list_deleted(self, last_hours: int | None = None) -> Sequence[DeletedFile]: ...
+
+    async def list_dmca(self, last_hours: int | None = None) -> Sequence[DmcaFile]: ...
+
+    async def list_encodings(self, code: FileCode | None = None) -> Sequence[Encoding]: ...
+
+    async def convert_file(self, code: FileCode) -> None: ...
+
+    async def find_thumbnail(self, code: FileCode) -> str | None: ...

@@ -21,7 +21,6 @@ from vidfs.errors import (
     BadRequestError,
     CaptchaError,
     ContentAbilityError,
-    HostError,
     HostNotFoundError,
     MoveAbilityError,
     NamespaceAbilityError,
@@ -58,6 +57,7 @@ from vidfs.hosts.openload_rows import (
     FileRow,
     FolderPage,
     FolderRow,
+    parse_upload,
     row_code,
     row_folder,
     to_encoding,
@@ -67,7 +67,6 @@ from vidfs.hosts.openload_rows import (
 from vidfs.hosts.parallel import run_parallel
 from vidfs.hosts.scalars import HostClock, to_float, to_identifier, to_int, to_size, to_text
 from vidfs.hosts.transport import DEADLINE_MARGIN_S, Answer, Param, Transport
-from vidfs.hosts.uploading import judge_failure, refusal
 from vidfs.types import FileCode, FolderId, Secret
 
 T = TypeVar("T")
@@ -363,8 +362,7 @@ class OpenloadClient:
             on_progress=body.on_progress,
             throttle=body.throttle,
         )
-        answer = await self._transport.upload(server, [], multipart)
-        return self._parse_upload(answer, is_sent=multipart.is_sent)
+        return await self._transport.upload(server, [], multipart, parse_upload)
 
     async def fetch_upload_server(
         self, folder: FolderId = HOME, digest: str | None = None, *, http_only: bool = False
@@ -387,27 +385,6 @@ class OpenloadClient:
         if not url:
             raise UnreadableAnswerError(f"{call}: no server in the answer", call=call)
         return url
-
-    def _parse_upload(self, answer: Answer, *, is_sent: bool) -> UploadReceipt:
-        """Errors: a readable refusal, or what `judge_failure` says.
-
-        Source: API_FACTS §3.3. A missing id with a success is a file that was thrown away.
-        """
-        failure: HostError | None = None
-        try:
-            envelope = open_envelope(answer)
-            row = decode_result(envelope.result, FileRow, FileRow(), answer.call)
-        except HostError as error:
-            failure = judge_failure(error, is_sent=is_sent)
-        if failure is not None:
-            failure.args = (self._transport.mask(str(failure)),)
-            raise failure
-        code = row_code(row) or _code_in_url(to_text(row.url))
-        if not code:
-            raise refusal(envelope.msg if to_text(envelope.msg).lower() != "ok" else "")
-        return UploadReceipt(
-            code=code, title=to_text(row.name) or None, size_bytes=to_size(row.size)
-        )
 
     async def open_link(self, code: FileCode) -> DownloadLink:
         """Ticket, waiting time, link. Errors: CaptchaError, LegalBlockError, RateLimitedError."""
@@ -562,15 +539,3 @@ class OpenloadClient:
     def _need(self, able: bool, what: str) -> None:
         if not able:
             raise AbilityError(f"{self.name} can't {what}")
-
-
-def _code_in_url(url: str) -> FileCode:
-    """The id in `…/f/ID/name` or `…/v/ID/name`, for a reply that has no other.
-
-    Source: API_FACTS §5: one author's upload reply has only a url.
-    """
-    parts = url.split("/")
-    for marker in ("f", "v", "e"):
-        if marker in parts[3:-1]:
-            return FileCode(to_identifier(parts[parts.index(marker, 3) + 1]))
-    return FileCode("")

@@ -11,7 +11,9 @@ from typing import Any
 
 import msgspec
 
-from vidfs.hosts.api import RemoteFile
+from vidfs.errors import HostError
+from vidfs.hosts.api import RemoteFile, UploadReceipt
+from vidfs.hosts.envelope import decode_result, open_envelope
 from vidfs.hosts.extras import Encoding, RemoteUpload
 from vidfs.hosts.scalars import (
     HostClock,
@@ -22,6 +24,8 @@ from vidfs.hosts.scalars import (
     to_size,
     to_text,
 )
+from vidfs.hosts.transport import Answer
+from vidfs.hosts.uploading import judge_failure, refusal
 from vidfs.types import FileCode, FolderId
 
 
@@ -168,3 +172,32 @@ def to_encoding(row: Mapping[str, Any], *, percent: bool) -> Encoding:
         retries=to_int(row.get("retries")),
         updated=to_text(row.get("last_update")),
     )
+
+
+def parse_upload(answer: Answer, is_sent: bool) -> UploadReceipt:
+    """The receipt for one file. *is_sent*: the server got the whole body.
+
+    Errors: a readable refusal, or what `judge_failure` says. A missing id with a success is
+    a file that was thrown away. Source: API_FACTS §3.3.
+    """
+    try:
+        envelope = open_envelope(answer)
+        row = decode_result(envelope.result, FileRow, FileRow(), answer.call)
+    except HostError as error:
+        raise judge_failure(error, is_sent=is_sent) from None
+    code = row_code(row) or _code_in_url(to_text(row.url))
+    if not code:
+        raise refusal(envelope.msg if to_text(envelope.msg).lower() != "ok" else "")
+    return UploadReceipt(code=code, title=to_text(row.name) or None, size_bytes=to_size(row.size))
+
+
+def _code_in_url(url: str) -> FileCode:
+    """The id in `…/f/ID/name` or `…/v/ID/name`, for a reply that has no other.
+
+    Source: API_FACTS §5: one author's upload reply has only a url.
+    """
+    parts = url.split("/")
+    for marker in ("f", "v", "e"):
+        if marker in parts[3:-1]:
+            return FileCode(to_identifier(parts[parts.index(marker, 3) + 1]))
+    return FileCode("")

@@ -24,7 +24,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 from urllib.parse import quote, quote_plus, urlsplit
 
@@ -70,6 +70,7 @@ BACKOFF_MAX_S: Final = 10.0
 DEADLINE_MARGIN_S: Final = 0.05
 """We give up so long before the caller's scope would cancel us, to say what happened."""
 
+MESSAGE_CHARS_MAX: Final = 300
 THREAD_BYTES: Final = 512 << 10
 """Larger answers are decoded in a thread, so that the event loop goes on meanwhile."""
 
@@ -86,7 +87,7 @@ class Answer:
 
     call: str
     http_status: int
-    body: bytes
+    body: bytes = field(repr=False)  # a host may echo the key
     content_type: str
     retry_after_s: float | None
     requested_at: float
@@ -222,21 +223,20 @@ class Transport:
             answer = await self._exchange("GET", url, call, params, allow_http=False)
         if isinstance(answer, VidfsError):
             return answer
-        try:
-            if len(answer.body) > THREAD_BYTES:
-                value = await trio.to_thread.run_sync(parse, answer)
-            else:
-                value = parse(answer)
-        except HostError as error:
-            return self._mask_error(error, call, answer.retry_after_s)
-        return _Value(value)
+        if len(answer.body) > THREAD_BYTES:
+            return await trio.to_thread.run_sync(self._parse, parse, answer)
+        return self._parse(parse, answer)
 
-    def _mask_error(self, error: HostError, call: str, retry_after_s: float | None) -> HostError:
-        error.args = tuple(self.mask(str(arg)) for arg in error.args)
-        error.call = error.call or call
-        if isinstance(error, TransientHostError) and error.retry_after_s is None:
-            error.retry_after_s = retry_after_s
-        return _without_context(error)
+    def _parse(self, parse: Callable[[Answer], T], answer: Answer) -> _Value[T] | HostError:
+        """What *parse* makes of *answer*; its error without the frames that saw the answer."""
+        try:
+            return _Value(parse(answer))
+        except HostError as error:
+            error.args = tuple(self.mask(str(arg))[:MESSAGE_CHARS_MAX] for arg in error.args)
+            error.call = error.call or answer.call
+            if isinstance(error, TransientHostError) and error.retry_after_s is None:
+                error.retry_after_s = answer.retry_after_s
+            return _without_context(error)
 
     def _note_refusal(self, call: str, error: VidfsError, left_at: float) -> None:
         if not isinstance(error, RateLimitedError):
@@ -261,8 +261,16 @@ class Transport:
 
     # --- uploads ---
 
-    async def upload(self, url: str, params: Sequence[Param], body: MultipartBody) -> Answer:
-        """POST *body* to an upload server, once.
+    async def upload(
+        self,
+        url: str,
+        params: Sequence[Param],
+        body: MultipartBody,
+        parse: Callable[[Answer, bool], T],
+    ) -> T:
+        """POST *body* to an upload server, once; what *parse* makes of the answer.
+
+        *parse* is also told whether the whole body had been sent.
 
         Errors: UploadNodeError while the body wasn't sent whole (nothing is stored), or the
         server turned it away unreadably; OutcomeUnknownError once it was and no answer came
@@ -298,7 +306,10 @@ class Transport:
             )
         if status == 413:
             raise UploadRefusedError("upload: the file is too big for the host", call=call)
-        return outcome
+        read = self._parse(lambda answer: parse(answer, body.is_sent), outcome)
+        if isinstance(read, _Value):
+            return read.value
+        raise read
 
     def _upload_failure(self, message: str, *, is_sent: bool) -> HostError:
         if is_sent:

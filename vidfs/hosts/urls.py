@@ -42,9 +42,12 @@ def check_url(url: str, *, what: str, allow_http: bool = False) -> str:
 def resolve_redirect(url: str, location: str, *, what: str, allow_http: bool = False) -> str:
     """Where a redirect from *url* leads: https to https, or loopback http to loopback http.
 
-    Errors: InsecureUrlError.
+    Errors: InsecureUrlError; BadRequestError for what is no address.
     """
-    target = urljoin(url, location)
+    try:
+        target = urljoin(url, location)
+    except ValueError:
+        raise BadRequestError(f"the {what} redirects to no address") from None
     if _split(url, what).scheme != _split(target, what).scheme:
         raise InsecureUrlError(f"the {what} redirects to another scheme")
     return check_url(target, what=what, allow_http=allow_http)

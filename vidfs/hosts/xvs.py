@@ -565,8 +565,7 @@ class XvsClient:
             throttle=body.throttle,
         )
         query: list[Param] = [("", self._key)] if self._dialect.upload_key_in_query else []
-        answer = await self._transport.upload(server, query, multipart)
-        return parse_upload(answer, is_sent=multipart.is_sent, mask=self._transport.mask)
+        return await self._transport.upload(server, query, multipart, parse_upload)
 
     async def fetch_upload_server(self) -> str:
         """A fresh address to post one file to."""

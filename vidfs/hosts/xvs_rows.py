@@ -6,7 +6,7 @@ name of the documents is known here, whichever call uses it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from operator import attrgetter
 from typing import Any
 
@@ -209,13 +209,11 @@ def to_percent(value: object) -> float | None:
     return None if number is None else min(1.0, max(0.0, number / 100))
 
 
-def parse_upload(answer: Answer, *, is_sent: bool, mask: Callable[[str], str]) -> UploadReceipt:
-    """The receipt for one file. *mask* takes keys out of what the host echoes.
+def parse_upload(answer: Answer, is_sent: bool) -> UploadReceipt:
+    """The receipt for one file. *is_sent*: the server got the whole body.
 
     Errors: a readable refusal (`refusal`), or what `judge_failure` says.
     """
-    rows: list[FileRow] = []
-    failure: HostError | None = None
     page = parse_html_answer(answer.body) if answer.body.lstrip()[:1] == b"<" else None
     if page is not None:
         code = page.get("fn") or page.get("file_code")
@@ -224,16 +222,13 @@ def parse_upload(answer: Answer, *, is_sent: bool, mask: Callable[[str], str]) -
         try:
             rows = _decode_upload(answer)
         except HostError as error:
-            failure = judge_failure(error, is_sent=is_sent)
-    if failure is not None:
-        failure.args = (mask(str(failure)),)
-        raise failure
+            raise judge_failure(error, is_sent=is_sent) from None
     row = rows[0] if rows else FileRow()
     status = to_text(row.status if row.status is not None else row.file_status)
     is_fine = status.lower() in ("ok", "200", "success", "")
     code = row_code(row)
     if not is_fine or not code:
-        raise refusal("" if is_fine else mask(status))
+        raise refusal("" if is_fine else status)
     return UploadReceipt(
         code=code, title=to_text(row.title) or None, size_bytes=to_size(row.size) or None
     )

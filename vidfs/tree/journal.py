@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 
 from vidfs.tree.store import Store
 from vidfs.types import Inode, Job, JobState
@@ -42,6 +43,14 @@ class SqlJournal:
             self._store.db.execute(
                 f"UPDATE job SET {_ASSIGNMENTS} WHERE id=?", (*_to_row(job), job.id)
             )
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """All that is written inside, to the tree too, is one step."""
+        return self._store.transaction()
+
+    def durable(self) -> AbstractContextManager[None]:
+        """All that is written inside, to the tree too, is one step and on disk at its end."""
+        return self._store.durable()
 
     def drop(self, job: Job) -> None:
         self._store.db.execute("DELETE FROM job WHERE id=?", (job.id,))

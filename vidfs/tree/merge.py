@@ -36,6 +36,7 @@ class Merge:
         self._gone: list[Node] = []
         self._extras: list[tuple[str | None, Inode]] = []
         self._renaming = False
+        self._is_first = tree.listed_at(folder) is None
 
     def run(self) -> None:
         tree, folder = self._tree, self._folder
@@ -56,7 +57,7 @@ class Merge:
             store.save_nodes(self._changed)
             store.save_extras(self._extras)
             store.save_listed_at(folder.inode, self._listing.requested_at)
-            if (self._new or self._gone) and tree.listed_at(folder) is not None:
+            if (self._new or self._gone) and not self._is_first:
                 tree._touch(folder)
         tree._listed_at[folder.inode] = self._listing.requested_at
         tree._remember(folder.inode, entries)
@@ -264,7 +265,7 @@ class Merge:
             listener.entry_changed(parent, node.name, node.inode)
         for old_name, node in renamed:
             listener.entry_changed(parent, old_name, node.inode)
-        if len(self._new) < 1000:  # a first listing: the kernel knows none of them
+        if not self._is_first:  # else the kernel was never told that a name doesn't exist
             for node in self._new:
                 listener.entry_changed(parent, node.name, None)
 

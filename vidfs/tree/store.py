@@ -13,7 +13,9 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from vidfs.errors import SpoolDamagedError
 from vidfs.tree.node import Node, SizeSource
@@ -106,13 +108,34 @@ _COLUMNS = (
 )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trashed:
+    """A row of `trash`; see there."""
+
+    kind: NodeKind
+    remote: str
+    name: str
+    title: str
+    folder: str
+    path: str
+    deleted_at: float  # Unix seconds
+
+
 class Store:
     """The open catalogue. Not thread-safe, on purpose."""
 
-    def __init__(self, path: Path) -> None:
-        """Errors: SpoolDamagedError if the file isn't a catalogue or is from a newer vidfs."""
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        """*read_only*: for a command that looks while a daemon writes; the file must exist.
+
+        Errors: SpoolDamagedError if the file isn't a catalogue or is from a newer vidfs.
+        """
         self.path = path
         try:
+            if read_only:
+                address = f"file:{quote(str(path))}?mode=ro"
+                self.db = sqlite3.connect(address, uri=True, isolation_level=None)
+                self._check_readable()
+                return
             self.db = sqlite3.connect(path, isolation_level=None, cached_statements=256)
             self.db.execute("PRAGMA journal_mode=WAL")
             self.db.execute("PRAGMA synchronous=NORMAL")
@@ -121,6 +144,12 @@ class Store:
             self._migrate()
         except sqlite3.DatabaseError as error:
             raise SpoolDamagedError(f"the catalogue {path} can't be used: {error}") from None
+
+    def _check_readable(self) -> None:
+        (version,) = self.db.execute("PRAGMA user_version").fetchone()
+        if version != SCHEMA_VERSION:
+            self.db.close()
+            raise SpoolDamagedError(f"the catalogue {self.path} is from another version of vidfs")
 
     def _migrate(self) -> None:
         (version,) = self.db.execute("PRAGMA user_version").fetchone()
@@ -286,6 +315,30 @@ class Store:
             "INSERT OR REPLACE INTO trash VALUES (?,?,?,?,?,?,?)",
             (kind, remote, name, title, folder, path, deleted_at),
         )
+
+    def load_trash(self) -> list[Trashed]:
+        rows = self.db.execute(
+            "SELECT kind, remote, name, title, folder, path, deleted_at FROM trash"
+        )
+        return [
+            Trashed(
+                kind=NodeKind(kind),
+                remote=remote,
+                name=name,
+                title=title,
+                folder=folder,
+                path=path,
+                deleted_at=deleted_at,
+            )
+            for kind, remote, name, title, folder, path, deleted_at in rows
+        ]
+
+    def forget_trashed(self, kind: NodeKind, remote: str, *, restored: bool) -> None:
+        """*remote* left the trash. *restored*: listings that show it again are to be believed."""
+        with self.transaction():
+            self.db.execute("DELETE FROM trash WHERE kind=? AND remote=?", (kind, remote))
+            if restored:
+                self.db.execute("DELETE FROM tombstone WHERE kind=? AND remote=?", (kind, remote))
 
     # --- meta --------------------------------------------------------------------------
 

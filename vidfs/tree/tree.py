@@ -31,8 +31,9 @@ from vidfs.errors import (
     UnreadableAnswerError,
     VidfsError,
 )
-from vidfs.hosts.api import RemoteFile, VideoHost
+from vidfs.hosts.api import Listing, RemoteFile, VideoHost
 from vidfs.tree.merge import Merge, to_extra
+from vidfs.tree.names import decorated
 from vidfs.tree.node import Node, SizeSource
 from vidfs.tree.store import Store
 from vidfs.types import ROOT_INODE, FileCode, FolderId, Inode, NodeKind
@@ -261,10 +262,15 @@ class Tree:
     async def _fetch_listing(self, folder: Node) -> None:
         if folder.remote is None or not folder.linked:
             raise NotFoundError(f"{folder.name} was removed")
+        requested_at = self._clock()
         try:
             listing = await self._host.list_folder(FolderId(folder.remote))
         except HostNotFoundError:
             if folder.inode != ROOT_INODE and folder.linked:
+                if self._is_pinned(folder):
+                    # What is only here must not go with what the host lost.
+                    Merge(self, folder, _empty_listing(folder.remote, requested_at)).run()
+                    return
                 self._drop_subtree(folder)
                 self._listener.entry_changed(folder.parent, folder.name, folder.inode)
             raise NotFoundError(f"{folder.name} is no longer at the host") from None
@@ -302,6 +308,7 @@ class Tree:
             stale_title=None,
         )
         with self._store.transaction():
+            self._step_aside(parent, name, node)
             self._save(node, parent)
             if kind is NodeKind.FOLDER:
                 # A folder that we made is empty for certain: no need to ask.
@@ -324,6 +331,7 @@ class Tree:
             node.title = title
             node.unsettled_since = self._clock()
         with self._store.transaction():
+            self._step_aside(parent, name, node)
             self._save(node)
             self._touch(old_parent)
             self._touch(parent)
@@ -412,6 +420,16 @@ class Tree:
 
     # --- inside ---------------------------------------------------------------------------
 
+    def _step_aside(self, parent: Node, name: str, newcomer: Node) -> None:
+        """What a listing has brought under *name* meanwhile lets *newcomer* have it."""
+        other = self.find_child(parent, name)
+        if other is not None and other is not newcomer:
+            self._unlink(other)
+            other.name, other.given = decorated(name, other.remote or str(other.inode)), None
+            self._save(other)
+            self._link(other)
+            self._listener.entry_changed(parent.inode, other.name, None)
+
     def _save(self, *nodes: Node) -> None:
         self._store.save_nodes(node for node in nodes if node.linked)
 
@@ -442,3 +460,7 @@ class Tree:
             self._listed_at.pop(gone.inode, None)
         with self._store.transaction():
             self._store.delete_nodes([gone.inode for gone in doomed])
+
+
+def _empty_listing(remote: str, requested_at: float) -> Listing:
+    return Listing(folder=FolderId(remote), folders=(), files=(), requested_at=requested_at)

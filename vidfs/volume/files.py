@@ -288,10 +288,16 @@ class Files:
         lock = self._staging.setdefault(node.inode, trio.Lock())
         async with lock:
             local = self._writeback.find(node.inode)
-            if local is None:
+            if local is None and node.remote is not None:
                 await self._check_reachable(node)
                 await self._stage(node)
-                local = self._writeback.adopt_staged(node)
+                local = self._writeback.find(node.inode)
+                if local is not None:  # truncated meanwhile: the old bytes are history
+                    self._spool.drop_staged(node.inode)
+                else:
+                    local = self._writeback.adopt_staged(node)
+            elif local is None:
+                local = self._writeback.create(node)
         self._staging.pop(node.inode, None)
         return local
 

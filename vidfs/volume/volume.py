@@ -375,13 +375,7 @@ class Volume:
                 except HostNotFoundError:
                     log.info("%s was already gone from the host", node.name)
             self._cache.forget(FileCode(node.remote))
-        codes = self.writeback.give_up(node)
-        if node.linked:
-            self.tree.remove(node)
-        for code in codes:
-            if code != node.remote:
-                with _change_deadline():
-                    await self.writeback.discard(code, node.name)
+        self.writeback.removed(node)
 
     async def remove_folder(self, parent: Inode, name: str) -> None:
         self._check_writable()
@@ -497,14 +491,7 @@ class Volume:
         if local.job.sent_at is not None and moves and not self._host.capabilities.move_file:
             raise MoveAbilityError(f"{self._host.name} can't move files")
         if victim is not None:
-            codes = self.writeback.give_up(victim)
-            if victim.remote is not None:
-                codes.append(FileCode(victim.remote))
-            mtime_ns = node.mtime_ns
-            self.tree.remove(victim)
-            self.writeback.replaced(local, codes)
-            if mtime_ns is not None:
-                self.tree.set_mtime(node, mtime_ns)
+            self.writeback.took_place(node, victim)
         self.tree.move(node, target, name, title=None)
         self.writeback.renamed(node)
 
@@ -616,9 +603,8 @@ class Volume:
     def retry(self, path: str | None = None) -> int:
         """Send parked and waiting uploads (at or below *path*) now. Returns how many."""
         count = 0
-        for local in list(self.writeback.locals):
-            job = local.job
-            if path is not None and not _is_at_or_below(self.tree.path_of(local.node), path):
+        for job in list(self.writeback.queue.jobs):
+            if path is not None and not _is_at_or_below(self._path_of_job(job), path):
                 continue
             if job.state is JobState.PARKED or (job.pending and job.not_before > time.time()):
                 self.writeback.queue.retry(job)

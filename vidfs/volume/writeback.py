@@ -93,12 +93,14 @@ class Writeback:
                 node = self._tree.get(job.inode)
                 file = self._spool.open(job.id)
             except SpoolError as error:
-                self.queue.hold(job, JobState.PARKED, str(error))
+                if job.code is None:  # else they are at the host, and not needed here
+                    self.queue.hold(job, JobState.PARKED, str(error))
                 continue
             except Exception:
                 log.exception("job %d stands for no file of the tree", job.id)
                 self.queue.hold(job, JobState.PARKED, "its entry is missing from the catalogue")
                 continue
+            file.rest()
             self._locals[node.inode] = LocalFile(node, job, file)
             if job.state is JobState.WRITING:
                 self._resume_writing(job, node, file)
@@ -144,7 +146,7 @@ class Writeback:
         return self._cache.holds_original(FileCode(node.remote), node.size_bytes)
 
     def is_in_flight(self, file: RemoteFile) -> bool:
-        return self.queue.is_ours(file)
+        return self.queue.is_ours(file) or self.queue.is_superseded(file.code)
 
     @property
     def locals(self) -> Collection[LocalFile]:
@@ -221,31 +223,57 @@ class Writeback:
             self.queue.withdraw(local.job)
             self.queue.hold(local.job, JobState.LOCAL)
 
-    def replaced(self, local: LocalFile, codes: Collection[FileCode]) -> None:
-        """*local* takes the place of *codes* at the host, once it is there."""
-        local.job.obsolete.extend(code for code in codes if code not in local.job.obsolete)
-        self._journal.save(local.job)
-
     def give_up(self, node: Node) -> list[FileCode]:
         """*node* is being removed: its bytes go once nobody has them open.
 
         Returns the codes that its job would have removed or has just made at the host.
         """
         local = self._locals.get(node.inode)
-        if local is None:
+        job = local.job if local is not None else self.queue.find_of(node.inode)
+        if job is None:
             return []
-        job = local.job
         self.queue.withdraw(job)
         self.queue.drop(job)
-        local.done = True
-        self._let_go(local)
+        if local is None:
+            self._spool.remove(job.id)
+        else:
+            local.done = True
+            self._let_go(local)
         return list(job.obsolete)
 
+    def removed(self, node: Node) -> None:
+        """*node* was removed at the host, where it was there: its upload goes, and with it what
+        that left there or was to replace."""
+        with self._journal.transaction():
+            for code in self.give_up(node):
+                if code != node.remote:
+                    self._tree.bury(NodeKind.FILE, code)
+                    self.queue.clean_up(code, node.name)
+            if node.linked:
+                self._tree.remove(node)
+
+    def took_place(self, node: Node, victim: Node) -> None:
+        """*node*, whose bytes are here, takes the place of *victim*: what that had at the host
+        goes once *node*'s bytes are there."""
+        job = self._locals[node.inode].job
+        with self._journal.transaction():
+            codes = self.give_up(victim)
+            if victim.remote is not None:
+                codes.append(FileCode(victim.remote))
+            self._tree.remove(victim)
+            job.obsolete.extend(code for code in codes if code not in job.obsolete)
+            self._journal.save(job)
+
     def _let_go(self, local: LocalFile) -> None:
-        if local.done and local.handles == 0:
-            self._locals.pop(local.node.inode, None)
-            local.file.close()
-            self._spool.remove(local.job.id)
+        if local.handles:
+            return
+        if not local.done:
+            local.file.rest()
+            return
+        if self._locals.get(local.node.inode) is local:
+            del self._locals[local.node.inode]
+        local.file.close()
+        self._spool.remove(local.job.id)
 
     def released(self, local: LocalFile) -> None:
         """A handle is gone; `handles` was counted down by the caller."""
@@ -300,16 +328,16 @@ class Writeback:
         """What the file that is being replaced had; else what the account is configured to."""
         configured = self._settings.upload_options
         fields = self._host.capabilities.edit_fields
-        if not job.obsolete or not fields or node.remote is None:
+        if not job.obsolete or not fields:
             return configured
+        # Its own older bytes, else the file that it took the place of last.
+        codes = [FileCode(node.remote)] if node.remote is not None else job.obsolete[::-1]
         try:
-            infos = await self._host.file_info([FileCode(node.remote)])
+            infos = await self._host.file_info(codes)
         except HostNotFoundError:
             return configured
-        info = infos.get(FileCode(node.remote))
-        if info is None:
-            return configured
-        return to_upload_options(info, configured)
+        info = next((infos[code] for code in codes if code in infos), None)
+        return configured if info is None else to_upload_options(info, configured)
 
     def owns(self, code: FileCode) -> bool:
         return self._tree.find_by_remote(NodeKind.FILE, code) is not None or any(
@@ -331,16 +359,18 @@ class Writeback:
 
     async def confirm(self, job: Job) -> None:
         node = self._node_of(job)
-        assert job.code is not None
-        await self._mend(job, node)
-        for code in list(job.obsolete):
-            if code != job.code:
-                await self.discard(code, node.name)
-            job.obsolete.remove(code)
-            self._journal.save(job)
+        place = None
+        while place != (node.name, node.parent):  # it may be renamed while the host is asked
+            place = await self._mend(job, node)
+            while job.obsolete:  # and take the place of more
+                code = job.obsolete[0]
+                if code != job.code:
+                    await self.discard(code, node.name)
+                job.obsolete.remove(code)
+                self._journal.save(job)
 
-    async def _mend(self, job: Job, node: Node) -> None:
-        """Make title and folder at the host what they are here, once.
+    async def _mend(self, job: Job, node: Node) -> tuple[str, Inode]:
+        """Make title and folder at the host what they are here, once. Returns name and folder.
 
         A title that the host changes all the same is left to it: the name here stays as given.
         """
@@ -354,11 +384,12 @@ class Writeback:
             seen_folder = (
                 job.sent_folder if self._host.capabilities.upload_into_folder else self._host.root
             )
+        place = node.name, node.parent
         title, parent = self._title_of(node), self._tree.get(node.parent)
         new_title = title if title != seen_title else None
         new_folder = FolderId(parent.remote or "") if parent.remote != seen_folder else None
         if new_title is None and new_folder is None:
-            return
+            return place
         try:
             await self._host.edit_file(job.code, title=new_title, folder=new_folder)
         except HostNotFoundError:
@@ -367,6 +398,7 @@ class Writeback:
             raise HostServerError("the host doesn't know its new file yet") from None
         if new_title is not None:
             self._tree.record_title(node, new_title)
+        return place
 
     async def _find_info(self, code: FileCode) -> RemoteFile | None:
         """What the host says of a new upload; some say nothing for a while."""

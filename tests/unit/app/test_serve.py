@@ -198,7 +198,7 @@ def test_an_unmounted_daemon_goes_on_until_the_queue_is_empty(world: World) -> N
     assert world.gone()
     assert find_daemon_info(world.state_dir) is None
     assert not (world.state_dir / SOCKET_NAME).exists()
-    assert "unmounted; going on with 1 uploads" in world.log()
+    assert "unmounted; going on with the queue, uploads pending: 1" in world.log()
 
 
 def test_a_second_mount_is_refused_and_names_the_first(world: World) -> None:
@@ -221,7 +221,7 @@ def test_the_next_mount_takes_the_queue_over(world: World) -> None:
     status = ask(world.state_dir, "status")
     assert status["pid"] != world.pids[0]
     assert (status["mountpoint"], status["pending"]) == (str(world.root / "other"), 2)
-    assert "2 uploads stay in the queue" in world.log()
+    assert "left in the queue for the next mount: 2" in world.log()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -234,7 +234,7 @@ def test_a_signal_stops_within_seconds_and_says_what_is_left(
     os.kill(world.pids[0], number)
     assert world.gone()
     assert time.monotonic() - started < 5
-    assert world.log().count("5 uploads stay in the queue for the next mount") == 1
+    assert world.log().count("left in the queue for the next mount: 5") == 1
 
 
 def test_sighup_looks_at_the_host(world: World) -> None:
@@ -285,8 +285,8 @@ def test_retry_and_refresh_reach_the_volume(world: World) -> None:
 
 
 def test_a_refused_key_is_the_outcome_and_leaves_nothing(world: World) -> None:
-    outcome = world.mount(start_error=WrongKeyError("pretend refuses the key"))
-    assert outcome.error == "WrongKeyError: pretend refuses the key"
+    outcome = world.mount(start_error=WrongKeyError("Wrong auth"))
+    assert outcome.error == "WrongKeyError: account films: the host refuses the key: Wrong auth"
     world.until(lambda: find_lock_holder(world.state_dir) is None)
     assert not (world.state_dir / SOCKET_NAME).exists()
     assert find_daemon_info(world.state_dir) is None

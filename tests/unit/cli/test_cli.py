@@ -1,0 +1,315 @@
+"""The command line without a mount: help, versions, errors, exit codes, what is shown."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from vidfs import errors
+from vidfs.cli import COMMANDS, cli, run_shielded, to_mount_exit_code
+from vidfs.cli.exit_codes import ExitCode, WaitTimeoutError, exit_code_for
+from vidfs.cli.mount_helper import run as run_helper
+from vidfs.cli.session import Session
+from vidfs.cli.status import to_json, to_text
+from vidfs.cli.text import format_bytes, format_table
+from vidfs.config import option_names
+from vidfs.types import Secret
+
+ROOT = Path(__file__).parents[3]
+
+
+def run(*args: str, tmp_path: Path | None = None) -> subprocess.CompletedProcess[str]:
+    home = str(tmp_path or "/nonexistent")
+    environ = {name: value for name, value in os.environ.items() if name[:6] != "VIDFS_"}
+    return subprocess.run(
+        [sys.executable, "-c", "from vidfs.cli import main; main()", *args],
+        env=environ
+        | {"PYTHONPATH": str(ROOT), "HOME": home, "XDG_CONFIG_HOME": home, "COLUMNS": "80"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def leaf_commands(group: click.Group, words: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    found: list[tuple[str, ...]] = []
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        found.append((*words, name))
+        if isinstance(command, click.Group):
+            found += leaf_commands(command, (*words, name))
+    return found
+
+
+def help_of(words: tuple[str, ...]) -> str:
+    command: click.Command = cli
+    context = click.Context(cli, info_name="vidfs", terminal_width=80)
+    for word in words:
+        assert isinstance(command, click.Group)
+        found = command.get_command(context, word)
+        assert found is not None
+        command = found
+        context = click.Context(command, info_name=word, parent=context, terminal_width=80)
+    return command.get_help(context)
+
+
+OWN_COMMANDS = [words for words in leaf_commands(cli) if words != ("simhost",)]
+
+
+@pytest.mark.parametrize("words", [(), *OWN_COMMANDS], ids=" ".join)
+def test_help_fits_a_screen_and_has_an_example(words: tuple[str, ...]) -> None:
+    text = help_of(words)
+    assert len(text.splitlines()) <= 24, text
+    example = " ".join(("vidfs", *words))
+    assert any(line.strip().startswith(example) for line in text.splitlines()[1:]), text
+
+
+def test_group_help_cuts_no_description_short() -> None:
+    assert "..." not in help_of(()).partition("\n")[2]
+
+
+def test_mount_help_names_every_option() -> None:
+    text = help_of(("mount",))
+    for name in option_names():
+        if name != "rw":
+            assert name in text, name
+
+
+def test_the_simulated_host_explains_itself() -> None:
+    done = run("simhost", "--help")
+    assert done.returncode == 0
+    assert done.stdout.startswith("usage: vidfs simhost")
+
+
+def test_version_and_help_load_nothing_heavy() -> None:
+    program = (
+        "import sys\n"
+        "from vidfs.cli import main\n"
+        "try: main(sys.argv[1:])\n"
+        "except SystemExit as end: code = end.code\n"
+        "heavy = {'httpx', 'rich', 'trio', 'pyfuse3', 'starlette', 'keyring', 'asyncio'}\n"
+        "print('LOADED', sorted(heavy & set(sys.modules)), code)\n"
+    )
+    for args in (["--version"], ["--help"], ["status", "--help"], ["status"]):
+        done = subprocess.run(
+            [sys.executable, "-c", program, *args],
+            env=os.environ | {"PYTHONPATH": str(ROOT), "VIDFS_STATE_DIR": "/nonexistent"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        assert done.stdout.splitlines()[-1] == "LOADED [] 0", (args, done.stdout, done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ((), "Usage: vidfs"),
+        (("nosuch",), "No such command 'nosuch' (see vidfs --help)"),
+        (("mount",), "Missing argument 'SOURCE' (see vidfs mount --help)"),
+        (("status", "--colour"), "--colour"),
+        (("wait", "--timeout", "soon"), "'soon' is not a duration"),
+        (("--config", "/nonexistent/c.toml", "account", "list"), "no such configuration file"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_2(args: tuple[str, ...], words: str, tmp_path: Path) -> None:
+    done = run(*args, tmp_path=tmp_path)
+    assert words in done.stderr + done.stdout
+    assert done.returncode == ExitCode.USAGE
+    if args:
+        assert done.stdout == ""
+        assert done.stderr.startswith("vidfs: ")
+        assert done.stderr.count("\n") == 1
+
+
+def test_accounts_are_listed(tmp_path: Path) -> None:
+    config = tmp_path / "c.toml"
+    config.write_text('[accounts.films]\nhost = "vipstream"\nkey_command = "pass x"\n')
+    done = run("--config", str(config), "account", "list", tmp_path=tmp_path)
+    header, demo, films = done.stdout.splitlines()
+    assert header.split() == ["ACCOUNT", "HOST", "ADDRESS", "KEY", "FROM", "IN", "USE"]
+    assert demo.split() == ["demo", "xvs", "built", "in", "no"]
+    assert films.split() == ["films", "vipstream", "command", "no"]
+
+
+# ----------------------------------------------------------------------------- exit codes
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (errors.ConfigError("x"), 2),
+        (errors.UsageError("x"), 2),
+        (errors.NotMountedError("x"), 3),
+        (errors.WrongKeyError("x"), 4),
+        (errors.LegalBlockError("x"), 4),
+        (errors.HostUnreachableError("x"), 5),
+        (errors.UnreadableAnswerError("x"), 5),
+        (WaitTimeoutError("x"), 6),
+        (errors.AlreadyMountedError("x"), 7),
+        (errors.MountPointError("x"), 8),
+        (errors.HostNotFoundError("x"), 9),
+        (errors.NotFoundError("x"), 9),
+        (errors.MoveAbilityError("x"), 10),
+        (errors.QuotaError("x"), 1),
+        (errors.MountError("x"), 1),
+        (ZeroDivisionError("x"), 1),
+        (KeyboardInterrupt(), 130),
+    ],
+)
+def test_errors_have_their_codes(error: BaseException, code: int) -> None:
+    assert exit_code_for(error) == code
+
+
+def test_codes_are_distinct_and_explained() -> None:
+    assert len({int(code) for code in ExitCode}) == len(ExitCode)
+    assert all(code.meaning for code in ExitCode)
+
+
+def test_mount_has_codes_of_its_own() -> None:
+    codes = {code: to_mount_exit_code(code) for code in ExitCode}
+    assert codes[ExitCode.DONE] == 0
+    assert codes[ExitCode.USAGE] == 1
+    assert codes[ExitCode.INTERRUPTED] == 8
+    assert set(codes.values()) == {0, 1, 8, 32}
+
+
+def raising(error: BaseException) -> object:
+    raise error
+
+
+def test_an_error_is_one_line_without_the_key(capsys: pytest.CaptureFixture[str]) -> None:
+    session = Session()
+    session.redactor.add(Secret("sesame"))
+    code = run_shielded(session, lambda: raising(errors.QuotaError("full:\nkey=sesame")))
+    assert code == 1
+    assert capsys.readouterr().err == "vidfs: full: key=***\n"
+
+
+def test_debug_shows_a_traceback_without_the_key(capsys: pytest.CaptureFixture[str]) -> None:
+    session = Session(debug=True)
+    session.redactor.add(Secret("sesame"))
+    run_shielded(session, lambda: raising(ValueError("key=sesame")))
+    shown = capsys.readouterr().err
+    assert "Traceback" in shown
+    assert "sesame" not in shown
+
+
+def test_an_unforeseen_error_is_one_line_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_shielded(Session(), lambda: raising(KeyError("x"))) == 1
+    shown = capsys.readouterr().err
+    assert shown == "vidfs: internal error: KeyError: 'x' (--debug shows more)\n"
+
+
+def test_ctrl_c_and_system_errors(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_shielded(Session(), lambda: raising(KeyboardInterrupt())) == 130
+    assert run_shielded(Session(), lambda: raising(PermissionError(13, "Denied", "/x"))) == 1
+    assert capsys.readouterr().err == "vidfs: interrupted\nvidfs: /x: Denied\n"
+
+
+# ----------------------------------------------------------------------------- what shows
+
+MOUNT = {
+    "account": "films",
+    "source": "films:/Old",
+    "mountpoint": "/mnt/films",
+    "pid": 7,
+    "phase": "mounted",
+    "pending": 1,
+    "parked": 1,
+    "uploads": [
+        {
+            "path": "/a.mp4",
+            "state": "sending",
+            "sent_bytes": 512,
+            "size_bytes": 1024,
+            "attempts": 1,
+            "reason": "",
+            "bytes_s": 3.0,
+        },
+        {"path": "/b", "state": "parked", "size_bytes": 0, "attempts": 2, "reason": "quota"},
+    ],
+    "api_calls": {"file/list": 3, "upload": 1},
+    "cache_bytes": 1536,
+    "spool_bytes": 9,
+}
+
+
+def test_json_has_the_promised_keys_alone() -> None:
+    shown = to_json(MOUNT)
+    assert list(shown) == [
+        *("account", "source", "mountpoint", "pid", "pending", "parked", "uploads"),
+        *("api_calls", "cache_bytes"),
+    ]
+    assert list(shown["uploads"][1]) == [
+        *("path", "state", "sent_bytes", "size_bytes", "attempts", "reason")
+    ]
+
+
+def test_text_tells_people_the_same() -> None:
+    assert to_text(MOUNT).splitlines() == [
+        "films:/Old on /mnt/films, pid 7",
+        "  uploads: 1 pending, 1 parked; cache: 1.5 KiB; API calls: 4",
+        "  STATE    SENT  SIZE     TRIES  PATH    REASON",
+        "  sending  50 %  1.0 KiB  1      /a.mp4",
+        "  parked         0 B      2      /b      quota",
+    ]
+    drained = to_text({**MOUNT, "phase": "draining", "uploads": []})
+    assert "(unmounted, finishing uploads)" in drained
+
+
+def test_numbers_and_tables() -> None:
+    assert [format_bytes(n) for n in (0, 1023, 1024, 3 << 29, 5 << 50)] == [
+        *("0 B", "1023 B", "1.0 KiB", "1.5 GiB", "5120.0 TiB")
+    ]
+    assert format_table([("a", "long"), ("bcd", "")], ("X", "Y")) == "X    Y\na    long\nbcd"
+
+
+# ------------------------------------------------------------------------------ mount(8)
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        [],
+        ["films"],
+        ["films", "/m", "/n"],
+        ["films", "/m", "-o"],
+        ["films", "/m", "-x"],
+        ["films", "/m", "-N", "4"],
+        ["films", "/m", "-o", "colour=red"],
+    ],
+)
+def test_the_helper_refuses_wrong_usage(args: list[str]) -> None:
+    with pytest.raises(errors.UsageError):
+        run_helper(Session(), args)
+
+
+def test_the_helper_checks_without_mounting(tmp_path: Path) -> None:
+    config = tmp_path / "c.toml"
+    config.write_text('[accounts.films]\nhost = "xvs"\n')
+    (tmp_path / "m").mkdir()
+    args = ["films", str(tmp_path / "m"), "-sfnv", "-t", "vidfs", f"-oro,config={config},what"]
+    assert run_helper(Session(environ={}), args) == 0
+    with pytest.raises(errors.MountPointError):
+        run_helper(Session(environ={}), ["films", str(config), *args[2:]])
+    with pytest.raises(errors.ConfigError):
+        run_helper(Session(environ={}), ["other", *args[1:]])
+
+
+def test_the_helpers_help_names_fstab(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_helper(Session(), ["--help"]) == 0
+    assert "/etc/fstab" in capsys.readouterr().out
+
+
+def test_every_command_is_there() -> None:
+    assert set(COMMANDS) == {words[0] for words in leaf_commands(cli)}

@@ -1,0 +1,1 @@
+"""Makes `fakes` importable for the tests of every layer below."""

@@ -1,0 +1,307 @@
+"""Ranged reads: single flight, few requests, one link, and an end to every wait."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import trio
+
+from tests.unit.fakes import FakeHost, formula, raising, run
+from vidfs.content import reader as reader_module
+from vidfs.content.chunkcache import ChunkCache
+from vidfs.content.chunks import CHUNK_BYTES
+from vidfs.content.reader import Readers, RemoteReader
+from vidfs.errors import (
+    AccessDeniedError,
+    HostError,
+    HostNotFoundError,
+    HostServerError,
+    LegalBlockError,
+    VidfsError,
+)
+from vidfs.types import FileCode
+
+SIZE = 40 * CHUNK_BYTES + 12_345
+CONTENT = formula(1 << 16) * (SIZE // (1 << 16)) + formula(SIZE % (1 << 16), seed=77)
+
+
+class Clock:
+    """`time.time` of the reader, on the test's clock."""
+
+    def time(self) -> float:
+        return 1_000_000.0 + trio.current_time()
+
+
+@pytest.fixture(autouse=True)
+def _one_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader_module, "time", Clock())
+
+
+class Bench:
+    def __init__(self, directory: Path) -> None:
+        self.host = FakeHost()
+        self.code = self.host.add("a.mp4", CONTENT)
+        self.cache = ChunkCache(directory, size_bytes_max=1 << 30)
+        self.readers = Readers(self.host, self.cache)
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[RemoteReader]:
+        async with trio.open_nursery() as nursery:
+            self.readers.start(nursery)
+            reader = self.readers.acquire(self.code, SIZE)
+            yield reader
+            self.readers.release(reader)
+            # Streams that nobody follows any more end by themselves.
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path / "cache")
+
+
+async def read_all(reader: RemoteReader, step: int = 128 * 1024) -> bytes:
+    parts = [await reader.read(at, step) for at in range(0, SIZE, step)]
+    return b"".join(parts)
+
+
+def test_a_sequential_read_is_one_request_and_right(bench: Bench) -> None:
+    async def main() -> None:
+        async with bench.reading() as reader:
+            assert await read_all(reader) == CONTENT
+
+    run(main)
+    assert bench.host.calls["open_stream"] == 1
+    assert bench.host.links == 1
+
+
+def test_what_was_read_is_not_fetched_again(bench: Bench) -> None:
+    async def main() -> None:
+        async with bench.reading() as reader:
+            await read_all(reader)
+        async with bench.reading() as reader:
+            assert await read_all(reader) == CONTENT
+
+    run(main)
+    assert bench.host.calls["open_stream"] == 1
+
+
+def test_many_readers_of_one_place_cost_one_request(bench: Bench) -> None:
+    async def main() -> None:
+        async with bench.reading() as reader, trio.open_nursery() as nursery:
+            for _ in range(50):
+                nursery.start_soon(check, reader, 5 * CHUNK_BYTES + 7, 100_000)
+
+    run(main)
+    assert bench.host.calls["open_stream"] == 1
+
+
+async def check(reader: RemoteReader, offset: int, size: int) -> None:
+    assert await reader.read(offset, size) == CONTENT[offset : offset + size]
+
+
+def test_reads_beyond_the_end_are_short(bench: Bench) -> None:
+    async def main() -> None:
+        async with bench.reading() as reader:
+            assert await reader.read(SIZE - 10, 100) == CONTENT[-10:]
+            assert await reader.read(SIZE, 100) == b""
+            assert await reader.read(SIZE + 1000, 100) == b""
+
+    run(main)
+
+
+def test_a_player_that_looks_at_the_end_keeps_its_first_stream(bench: Bench) -> None:
+    async def main() -> None:
+        async with bench.reading() as reader:
+            await check(reader, 0, 1000)
+            await check(reader, SIZE - 1000, 1000)
+            assert await read_all(reader) == CONTENT
+
+    run(main)
+    assert bench.host.calls["open_stream"] <= 3
+    assert bench.host.links == 1
+
+
+@pytest.mark.parametrize("places", [5, 8, 20])
+def test_more_readers_than_streams_all_get_their_bytes(bench: Bench, places: int) -> None:
+    """Nobody's stream is taken away before it gave what it was opened for."""
+    chunks = 40
+    limit = 1000
+
+    async def main() -> None:
+        async with bench.reading() as reader, trio.open_nursery() as nursery:
+            for number in range(places):
+                at = number * chunks // places * CHUNK_BYTES
+                nursery.start_soon(check, reader, at, 1000)
+
+            async def watch() -> None:
+                while bench.host.calls["open_stream"] < limit:
+                    await trio.sleep(0.0001)
+                    if nursery.child_tasks == {trio.lowlevel.current_task()}:
+                        return
+                pytest.fail("streams are opened and taken away for ever")
+
+            nursery.start_soon(watch)
+
+    run(main)
+    assert bench.host.calls["open_stream"] <= 3 * places
+
+
+def test_a_stream_does_not_run_far_ahead_of_one_short_read(bench: Bench) -> None:
+    async def main() -> None:
+        async with bench.reading() as reader:
+            await check(reader, 0, 1000)
+            await trio.sleep(60)
+            assert bench.host.streams[0].is_closed
+            assert bench.host.streams[0].given_bytes < 12 * CHUNK_BYTES
+
+    run(main)
+
+
+def test_a_server_that_ignores_the_range_still_works(bench: Bench) -> None:
+    bench.host.stream_options = {"ignores_range": True}
+
+    async def main() -> None:
+        async with bench.reading() as reader:
+            await check(reader, 7 * CHUNK_BYTES + 5, 300_000)
+            assert await read_all(reader) == CONTENT
+
+    run(main)
+
+
+def test_a_link_that_expired_is_renewed_once_and_nobody_notices(bench: Bench) -> None:
+    async def main() -> None:
+        async with bench.reading() as reader:
+            await check(reader, 0, 1000)
+            await trio.sleep(20)  # the stream has ended
+            bench.host.on("open_stream", raising(HostNotFoundError("expired")))
+            assert await read_all(reader) == CONTENT
+
+    run(main)
+    assert bench.host.links == 2
+
+
+def test_a_link_older_than_its_life_is_not_tried(bench: Bench) -> None:
+    async def main() -> None:
+        async with bench.reading() as reader:
+            await check(reader, 0, 1000)
+            await trio.sleep(3600)
+            await check(reader, 30 * CHUNK_BYTES, 1000)
+
+    run(main)
+    assert bench.host.links == 2
+
+
+@pytest.mark.parametrize("error", [HostNotFoundError("gone"), AccessDeniedError("no")])
+def test_a_fresh_link_that_fails_is_the_truth(bench: Bench, error: VidfsError) -> None:
+    bench.host.on("open_stream", *[raising(error)] * 20)
+
+    async def main() -> None:
+        async with bench.reading() as reader:
+            with pytest.raises(type(error)):
+                await reader.read(0, 100)
+
+    run(main)
+    assert bench.host.calls["open_stream"] <= 2
+
+
+def test_a_blocked_file_is_not_asked_for_twice(bench: Bench) -> None:
+    bench.host.on("open_link", *[raising(LegalBlockError("451"))] * 20)
+
+    async def main() -> None:
+        async with bench.reading() as reader:
+            with pytest.raises(LegalBlockError):
+                await reader.read(0, 100)
+
+    run(main)
+    assert bench.host.calls["open_link"] == 1
+
+
+def test_bodies_that_end_early_are_continued(bench: Bench) -> None:
+    bench.host.stream_options = {"cut_after_bytes": 3 * CHUNK_BYTES + 100}
+
+    async def main() -> None:
+        async with bench.reading() as reader:
+            assert await read_all(reader) == CONTENT
+
+    run(main)
+
+
+def test_a_body_that_never_brings_anything_ends_in_an_error(bench: Bench) -> None:
+    bench.host.stream_options = {"cut_after_bytes": 0}
+
+    async def main() -> None:
+        async with bench.reading() as reader:
+            started = trio.current_time()
+            with pytest.raises(HostServerError):
+                await reader.read(0, 100)
+            assert 10 < trio.current_time() - started <= 61
+
+    run(main)
+    assert bench.host.calls["open_stream"] < 60
+
+
+def test_a_reader_waits_only_so_long_for_a_silent_host(bench: Bench) -> None:
+    async def main() -> None:
+        bench.host.on("open_stream", trio.Event().wait)
+        async with bench.reading() as reader:
+            started = trio.current_time()
+            with pytest.raises((HostError, trio.TooSlowError)):
+                await reader.read(0, 100)
+            assert trio.current_time() - started <= 61
+
+    run(main)
+
+
+def test_passing_trouble_is_not_seen_by_the_reader(bench: Bench) -> None:
+    bench.host.on("open_link", *[raising(HostServerError("500"))] * 3)
+    bench.host.on("open_stream", *[raising(HostServerError("500"))] * 3)
+
+    async def main() -> None:
+        async with bench.reading() as reader:
+            await check(reader, 0, 1000)
+
+    run(main)
+
+
+def test_a_cancelled_reader_takes_nothing_from_the_others(bench: Bench) -> None:
+    bench.host.stream_options = {"pace_s": 1.0}
+
+    async def main() -> None:
+        async with bench.reading() as reader, trio.open_nursery() as nursery:
+            nursery.start_soon(check, reader, 0, 1000)
+            with trio.move_on_after(0.5):
+                await reader.read(0, 1000)
+
+    run(main)
+    assert bench.host.calls["open_stream"] == 1
+
+
+def test_readers_of_one_code_share_and_the_last_one_closes(bench: Bench) -> None:
+    async def main() -> None:
+        async with bench.reading() as first:
+            second = bench.readers.acquire(bench.code, SIZE)
+            assert second is first
+            bench.readers.release(second)
+            await check(first, 0, 1000)
+        async with bench.reading() as later:
+            assert later is not first
+            await check(later, 0, 1000)
+
+    run(main)
+
+
+def test_a_file_of_another_size_gets_a_reader_of_its_own(bench: Bench) -> None:
+    async def main() -> None:
+        async with bench.reading() as old:
+            await check(old, 0, 1000)
+            longer = CONTENT + b"more"
+            bench.host.stored[bench.code].content = longer
+            new = bench.readers.acquire(FileCode(bench.code), len(longer))
+            assert new is not old
+            assert await new.read(SIZE - 5, 100) == longer[-9:]
+            bench.readers.release(new)
+
+    run(main)
