@@ -183,6 +183,21 @@ def test_a_large_folder_comes_whole_in_one_call_and_a_check(door: Door) -> None:
     door.run(body)
 
 
+def test_many_folders_cost_a_call_each_and_one_check(xvs_door: Door) -> None:
+    door = xvs_door
+    door.sim.sim("POST", "xvs/populate", None, folders=60, files=3000)
+    door.sim.set(latency_ms=5)
+
+    async def body(host: VideoHost) -> None:
+        folders = (await host.list_folder(host.root)).folders
+        async with trio.open_nursery() as nursery:
+            for folder in folders:
+                nursery.start_soon(host.list_folder, folder.folder)
+        assert host.calls == {"folder/list": 61, "file/list": 1}
+
+    door.run(body)
+
+
 def test_titles_and_names_survive_the_way(door: Door) -> None:
     name = "Ünïcode & <tags> + 100% #1 / ?=;  'x'"
     folder = FolderId(door.add_folder("plain"))

@@ -344,9 +344,7 @@ class RemoteAccount:
             sizes |= {c: s for c, s in zip(lacking, asked, strict=True) if s is not None}
         return [
             replace(entry, file=replace(entry.file, size_bytes=sizes[entry.file.code]))
-            if entry.file is not None
-            and entry.file.size_bytes is None
-            and entry.file.code in sizes
+            if entry.file is not None and entry.file.size_bytes is None and entry.file.code in sizes
             else entry
             for entry in entries
         ]

@@ -19,15 +19,16 @@ from vidfs.cli.exit_codes import ExitCode, exit_code_for
 from vidfs.cli.session import Session
 from vidfs.errors import VidfsError
 
+COMMANDS_BY_USE = {
+    "Mounts": ("mount", "umount", "status", "wait", "retry", "refresh"),
+    "Accounts": ("account", "info", "stats"),
+    "At the host": ("ls", "tree", "show", "link", "search", "thumbnail"),
+    "Changes": ("edit", "clone", "upload", "remote", "convert", "encodings", "trash"),
+    "Reports": ("deleted", "dmca"),
+    "Trying out": ("simhost",),
+}
 COMMANDS = {
-    "account": "vidfs.cli.account:account",
-    "mount": "vidfs.cli.mount:mount",
-    "refresh": "vidfs.cli.refresh:refresh",
-    "retry": "vidfs.cli.retry:retry",
-    "simhost": "vidfs.cli.simhost:simhost",
-    "status": "vidfs.cli.status:status",
-    "umount": "vidfs.cli.umount:umount",
-    "wait": "vidfs.cli.wait:wait",
+    name: f"vidfs.cli.{name}:{name}" for names in COMMANDS_BY_USE.values() for name in names
 }
 """Each command's module and function; imported when the command is used."""
 
@@ -43,6 +44,11 @@ class _LazyGroup(click.Group):
         command = getattr(import_module(module), function)
         assert isinstance(command, click.Command)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """By use, and by name only: so many don't fit on a screen with their descriptions."""
+        with formatter.section("Commands (vidfs COMMAND --help explains one)"):
+            formatter.write_dl([(use, " ".join(names)) for use, names in COMMANDS_BY_USE.items()])
 
 
 def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:

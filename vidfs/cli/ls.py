@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -33,7 +33,7 @@ COLUMNS = (
     Column("NAME"),
 )
 
-Section = tuple["Entry", list["Entry"]]
+Section = "tuple[Entry, list[Entry]]"
 """A folder (or file) that was asked for, or lies below one, and what it holds."""
 
 
@@ -65,8 +65,8 @@ def ls(
                 found = await _with_sizes(remote, found)
             return found
 
-    sections = [section for part in ask_accounts(session, find_places(session, paths), ask)
-                for section in part]  # fmt: skip
+    parts = ask_accounts(session, find_places(session, paths), ask)
+    sections = [section for part in parts for section in part]
     output = Output(session)
     if as_json:
         entries = [entry for _, held in sections for entry in held]
@@ -74,13 +74,15 @@ def ls(
         return
     for count, (top, held) in enumerate(sections):
         if len(sections) > 1 and top.file is None:
-            output.line(f"{chr(10) if False else ''}{top.path}:", "blue")
+            output.line(f"{top.path}:", "blue")
         _show(output, held, long)
         if count + 1 < len(sections):
             output.line("")
 
 
-async def _list(remote: RemoteAccount, entry: Entry, recursive: bool, note: object) -> list[Section]:
+async def _list(
+    remote: RemoteAccount, entry: Entry, recursive: bool, note: object
+) -> list[Section]:
     from vidfs.app.remote import flatten
 
     if entry.file is not None:

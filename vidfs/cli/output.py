@@ -51,9 +51,7 @@ def find_place(session: Session, text: str) -> Place:
     return place
 
 
-def ask_account(
-    session: Session, place: Place, body: Callable[[RemoteAccount], Awaitable[T]]
-) -> T:
+def ask_account(session: Session, place: Place, body: Callable[[RemoteAccount], Awaitable[T]]) -> T:
     """Run *body* with the open account of *place*."""
     from vidfs.app.remote import Surroundings, run_with_account
 

@@ -20,7 +20,8 @@ from vidfs.cli.session import Session
 if TYPE_CHECKING:
     from vidfs.app.remote import Entry, RemoteAccount
 
-Tree = Mapping[str, Sequence["Entry"]]
+Tree = Mapping[str, "Sequence[Entry]"]
+"""What each folder holds, by folder id."""
 
 
 @click.command()
@@ -58,9 +59,12 @@ def tree(session: Session, depth: int | None, folders: bool, as_json: bool, path
     for guide, entry in _lines(top, found):
         counts["folders" if entry.file is None else "files"] += 1
         name = entry.name if entry.file is not None else output.styled(entry.name + "/", "blue")
-        output.raw_line(output.styled(guide, "dim") + (name if entry.file is None else output.clean(name)))
+        output.raw_line(
+            output.styled(guide, "dim") + (name if entry.file is None else output.clean(name))
+        )
     files = "" if folders else f", {counts['files']} files"
-    output.line(f"\n{counts['folders']} folders{files}".strip(), "dim")
+    output.line("")
+    output.line(f"{counts['folders']} folders{files}", "dim")
 
 
 def _lines(top: Entry, tree: Tree) -> Iterator[tuple[str, Entry]]:

@@ -49,9 +49,9 @@ class CachedFile:
         self._boot_id = boot_id
         self._marks = bytearray(chunk_count(size_bytes))
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-        self._data_fd = os.open(base.with_suffix(".data"), flags, 0o600)
+        self._data_fd = os.open(f"{base}.data", flags, 0o600)
         try:
-            self._map_fd = os.open(base.with_suffix(".map"), flags, 0o600)
+            self._map_fd = os.open(f"{base}.map", flags, 0o600)
         except OSError:
             os.close(self._data_fd)
             raise
@@ -122,7 +122,10 @@ class CachedFile:
         return held
 
     def close(self) -> None:
-        for fd in (self._data_fd, self._map_fd):
+        fds = self._data_fd, self._map_fd
+        # The numbers may be given to other files at once: nothing late must reach those.
+        self._data_fd = self._map_fd = -1
+        for fd in fds:
             with contextlib.suppress(OSError):
                 os.close(fd)
 
@@ -153,6 +156,7 @@ class ChunkCache:
         self._boot_id = _boot_id()
         self._open: dict[str, CachedFile] = {}
         self._held: dict[str, _Held] = {}  # ordered by use, oldest first
+        self.losses = 0  # counts what was dropped: what is held has changed
         self._make_directory()
         self._load()
 
@@ -164,7 +168,7 @@ class ChunkCache:
         for path in self._directory.glob("*.data"):
             with contextlib.suppress(OSError):
                 stat = path.stat()
-                held = _Held(stat.st_blocks * 512, _find_original_size(path.with_suffix(".map")))
+                held = _Held(stat.st_blocks * 512, _find_original_size(self._directory / f"{path.stem}.map"))
                 found.append((stat.st_mtime, path.stem, held))
         for _, stem, held in sorted(found, key=lambda entry: entry[:2]):
             self._held[stem] = held
@@ -200,8 +204,8 @@ class ChunkCache:
         stem = self._stem(code)
         file.users -= 1
         if file.users == 0:
-            self._use(stem, file)
             if self._open.get(stem) is file:
+                self._use(stem, file)
                 del self._open[stem]
             file.close()
             self.trim()
@@ -261,6 +265,7 @@ class ChunkCache:
         self._discard(self._stem(code))
 
     def _discard(self, stem: str) -> None:
+        self.losses += 1
         self._open.pop(stem, None)  # its readers keep their descriptors
         self._held.pop(stem, None)
         for suffix in (".map", ".data"):

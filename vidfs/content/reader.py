@@ -51,6 +51,7 @@ class _Stream:
         self.used_at = trio.current_time()
         self.more = trio.Event()  # the limit was raised
         self.progress = trio.Event()  # another chunk is whole, or it ended
+        self.waiting = 0  # readers that wait for its next chunk
         self.error: VidfsError | None = None
         self.scope = trio.CancelScope()
         self.ended = False
@@ -125,8 +126,12 @@ class RemoteReader:
         delay_s = 0.1
         while missing is not None:
             stream = self._ensure_stream(missing)
-            with trio.fail_at(deadline):
-                await stream.progress.wait()
+            stream.waiting += 1
+            try:
+                with trio.fail_at(deadline):
+                    await stream.progress.wait()
+            finally:
+                stream.waiting -= 1
             missing = self._file.find_missing(offset, size)
             error = stream.error
             if missing is not None and error is not None:
@@ -139,13 +144,22 @@ class RemoteReader:
                 delay_s = min(delay_s * 2, 5.0)
 
     def _ensure_stream(self, chunk: int) -> _Stream:
+        """The stream whose progress a reader of *chunk* has to wait for.
+
+        One that somebody waits for is never taken away: readers in more places than there may
+        be streams would rob each other for ever. They wait for a stream to become free.
+        """
         for stream in self._streams:
             if stream.covers(chunk):
                 stream.want(chunk)
                 return stream
         running = [stream for stream in self._streams if not stream.ended]
         if len(running) >= _STREAMS_MAX:
-            min(running, key=lambda stream: stream.used_at).scope.cancel()
+            oldest = min(running, key=lambda stream: (stream.waiting, stream.used_at))
+            if oldest.waiting:
+                return oldest
+            oldest.ended = True
+            oldest.scope.cancel()
         stream = _Stream(chunk)
         self._streams.append(stream)
         self._nursery.start_soon(self._run, stream, name=f"stream {chunk}")

@@ -8,10 +8,13 @@ nothing to do. A removed file that is still open is kept by its handles.
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import pyfuse3
+from cachetools import LRUCache
 from pyfuse3 import (
     EntryAttributes,
     FileHandleT,
@@ -31,6 +34,22 @@ from vidfs.fuse.errnos import answers_errno
 from vidfs.types import Inode
 from vidfs.volume import Attr, Volume
 
+_LISTED_ENTRIES_MAX = 120_000  # replies kept ready, about 400 bytes each
+
+_Entry = tuple[bytes, EntryAttributes]
+
+
+@dataclass(frozen=True, slots=True)
+class _Listing:
+    mark: tuple[int, int]  # of `Volume.ensure_listed`
+    entries: Sequence[_Entry]
+
+
+@dataclass(slots=True)
+class _OpenFolder:
+    inode: Inode
+    entries: Sequence[_Entry] | None = None
+
 
 class Operations(pyfuse3.Operations):
     supports_dot_lookup = True
@@ -40,8 +59,10 @@ class Operations(pyfuse3.Operations):
         super().__init__()
         self._volume = volume
         self._replies = replies.Replies(volume.settings)
-        self._listings: dict[int, Sequence[tuple[str, Attr]]] = {}
-        self._folders: dict[int, Inode] = {}
+        self._folders: dict[int, _OpenFolder] = {}
+        self._listings: LRUCache[Inode, _Listing] = LRUCache(
+            _LISTED_ENTRIES_MAX, getsizeof=lambda listing: len(listing.entries) + 1
+        )
         self._next_fh = 1
 
     # --- names ---------------------------------------------------------------------------
@@ -140,26 +161,41 @@ class Operations(pyfuse3.Operations):
     @answers_errno
     async def opendir(self, inode: InodeT, ctx: RequestContext) -> FileHandleT:
         fh, self._next_fh = self._next_fh, self._next_fh + 1
-        self._folders[fh] = Inode(inode)
+        self._folders[fh] = _OpenFolder(Inode(inode))
         return FileHandleT(fh)
 
     @answers_errno
     async def readdir(self, fh: FileHandleT, start_id: int, token: pyfuse3.ReaddirToken) -> None:
-        # One snapshot for each opendir: positions stay true whatever changes meanwhile.
-        listing = self._listings.get(fh)
-        if listing is None or start_id == 0:
-            listing = await self._volume.list_folder(self._folders[fh])
-            self._listings[fh] = listing
-        entry = self._replies.entry
-        for index in range(start_id, len(listing)):
-            name, attr = listing[index]
-            if not pyfuse3.readdir_reply(token, os.fsencode(name), entry(attr), index + 1):
+        folder = self._folders[fh]
+        if folder.entries is None or start_id == 0:
+            folder.entries = await self._list(folder.inode)
+        entries, reply, next_id = folder.entries, pyfuse3.readdir_reply, start_id
+        for name, entry in itertools.islice(entries, start_id, None):
+            next_id += 1
+            if not reply(token, name, entry, next_id):
                 return
+
+    async def _list(self, inode: Inode) -> Sequence[_Entry]:
+        """The entries as replies. One snapshot for each opendir: positions stay true whatever
+        changes meanwhile; the same one again while nothing has changed."""
+        mark = await self._volume.ensure_listed(inode)
+        known = self._listings.get(inode)
+        if known is None or known.mark != mark:
+            to_entry = self._replies.entry
+            known = _Listing(
+                mark,
+                [
+                    (os.fsencode(name), to_entry(attr))
+                    for name, attr in self._volume.list_folder(inode)
+                ],
+            )
+            if len(known.entries) < _LISTED_ENTRIES_MAX:
+                self._listings[inode] = known
+        return known.entries
 
     @answers_errno
     async def releasedir(self, fh: FileHandleT) -> None:
         self._folders.pop(fh, None)
-        self._listings.pop(fh, None)
 
     @answers_errno
     async def fsyncdir(self, fh: FileHandleT, datasync: bool) -> None:
@@ -212,6 +248,9 @@ class Operations(pyfuse3.Operations):
 
     @answers_errno
     async def getxattr(self, inode: InodeT, name: bytes, ctx: RequestContext) -> bytes:
+        if not name.startswith(b"user."):
+            # "Not supported" rather than "none": `ls -l` then asks for no other file's ACL.
+            raise pyfuse3.FUSEError(errno.EOPNOTSUPP)
         value = self._volume.load_attribute(Inode(inode), os.fsdecode(name))
         return value.encode("utf-8", "surrogateescape")
 

@@ -58,6 +58,7 @@ class Pacer:
     def __init__(self, *, rate_max: float | None = None, parallel_max: int = 8) -> None:
         """*rate_max*: calls per second never exceeded; None: unlimited until refused."""
         self.places = trio.CapacityLimiter(max(1, parallel_max))
+        self.urgent_place = trio.CapacityLimiter(1)  # for a call that many others wait for
         self._rate_max = rate_max if rate_max is not None and rate_max > 0 else math.inf
         self._rate = self._rate_max
         self._ceiling = math.inf

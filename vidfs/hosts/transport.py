@@ -161,24 +161,27 @@ class Transport:
         parse: Callable[[Answer], T],
         *,
         repeatable: bool,
+        urgent: bool = False,
     ) -> T:
         """Ask `base_url/call?params`; what *parse* makes of the answer.
 
         *repeatable*: asking twice does no more than asking once. Otherwise only what
         certainly did nothing (no connection, refused for its rate) is tried again, and a
-        failure after the request left is an OutcomeUnknownError.
+        failure after the request left is an OutcomeUnknownError. *urgent*: go before the calls
+        that are queued for a parallel place (one such call at a time).
 
         Errors: HostError; the last one seen when the deadline leaves no time to try again.
         """
         url = check_url(f"{base_url.rstrip('/')}/{call}", what="API address")
         caller_deadline = trio.current_effective_deadline() - DEADLINE_MARGIN_S
         own_deadline = trio.current_time() + self._call_total_s
+        places = self.pacer.urgent_place if urgent else self.pacer.places
         attempt = 0
         while True:
             queued_at = trio.current_time()
             self._refuse_late_turn(call, caller_deadline)
             await trio.sleep_until(self.pacer.pause_end(call))
-            async with self.pacer.places:
+            async with places:
                 self._refuse_late_turn(call, caller_deadline)
                 await self.pacer.take_turn(call)
                 left_at = trio.current_time()

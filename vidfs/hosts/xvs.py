@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
+import trio
 
 from vidfs.errors import (
     AbilityError,
@@ -127,6 +128,7 @@ class XvsClient:
         self._capabilities = capabilities or dialect.capabilities
         self._clock = HostClock()
         self._newest_folder = 0
+        self._check_lock = trio.Lock()
         self._uncut_files = 0
         self._cut_files: int | None = None
 
@@ -156,6 +158,7 @@ class XvsClient:
         parse: Callable[[Envelope], T],
         *,
         repeatable: bool = True,
+        urgent: bool = False,
     ) -> T:
         """One API call. Parameters that are None are left out."""
 
@@ -165,7 +168,7 @@ class XvsClient:
         sent: list[Param] = [("key", self._key)]
         sent += [(name, value) for name, value in params if value is not None]
         return await self._transport.call(
-            self._api_url, call, sent, parse_answer, repeatable=repeatable
+            self._api_url, call, sent, parse_answer, repeatable=repeatable, urgent=urgent
         )
 
     async def _ask_rows(
@@ -286,26 +289,31 @@ class XvsClient:
         A host that cuts would cut at a round number. Any greater number proves that it
         doesn't cut there, so the question costs a call once or twice in an account's life.
         """
+        if self._cut_files is None and count > self._uncut_files and count % CUT_STEP == 0:
+            async with self._check_lock:  # many folders may be waiting: one of them asks
+                if self._cut_files is None and count > self._uncut_files:
+                    page = await self._fetch_page(
+                        [("fld_id", folder)], page=1, per_page=1, urgent=True
+                    )
+                    if (to_int(page.results_total) or 0) > count:
+                        self._cut_files = count
         if self._cut_files is not None:
             return count < self._cut_files
-        if count <= self._uncut_files:
-            return True
-        if count % CUT_STEP == 0:
-            page = await self._fetch_page([("fld_id", folder)], page=1, per_page=1)
-            total = to_int(page.results_total)
-            if total is not None and total > count:
-                self._cut_files = count
-                return False
         self._uncut_files = max(self._uncut_files, count)
         return True
 
     async def _fetch_page(
-        self, params: Sequence[tuple[str, str | None]], *, page: int, per_page: int
+        self,
+        params: Sequence[tuple[str, str | None]],
+        *,
+        page: int,
+        per_page: int,
+        urgent: bool = False,
     ) -> FilePage:
         call = "file/list"
         sent = [*params, ("per_page", str(per_page)), ("page", str(page))]
         return await self._ask(
-            call, sent, lambda e: decode_result(e.result, FilePage, FilePage(), call)
+            call, sent, lambda e: decode_result(e.result, FilePage, FilePage(), call), urgent=urgent
         )
 
     async def _list_pages(
@@ -379,7 +387,7 @@ class XvsClient:
         found: dict[FileCode, RemoteFile] = {}
         for part in await run_parallel([partial(self._info_batch, batch) for batch in batches]):
             found.update(part)
-        sized = [f.size_bytes is not None for f in found.values() if f.readable]
+        sized = [f.size_bytes is not None for f in found.values() if f.readable and f.can_play]
         if self._capabilities.info_sizes and sized and not any(sized):
             self._capabilities = dataclasses.replace(self._capabilities, info_sizes=False)
         return found

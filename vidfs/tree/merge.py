@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from vidfs.hosts.api import Listing, RemoteFile, RemoteFolder
 from vidfs.tree.names import Titled, assign_names
@@ -61,6 +62,8 @@ class Merge:
                 tree._touch(folder)
         tree._listed_at[folder.inode] = self._listing.requested_at
         tree._remember(folder.inode, entries)
+        if self._changed or self._gone:
+            tree.note_change(folder.inode)
         self._tell(renamed)
 
     def _take_in(self, by_remote: dict[Key, Node]) -> set[Key]:
@@ -285,4 +288,4 @@ def to_extra(remote: RemoteFile) -> str | None:
         extra["can_play"] = "1" if remote.can_play else "0"
     if remote.status:
         extra["status"] = remote.status
-    return json.dumps(extra, ensure_ascii=False) if extra else None
+    return msgspec.json.encode(extra).decode() if extra else None

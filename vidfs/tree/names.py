@@ -33,10 +33,13 @@ _CONTROL_PICTURES = {code: 0x2400 + code for code in range(0x20)} | {
     ord("/"): ord(SLASH),
 }
 _NOT_NAMES = frozenset({"", ".", ".."})
+_PLAIN = re.compile(r"[A-Za-z0-9_()\[\] -][A-Za-z0-9_()\[\]., '+-]*")  # most titles: nothing to do
 
 
 def shown_name(title: str, remote_id: str) -> str:
     """A valid file name for *title*; *remote_id* names what would have no name at all."""
+    if _PLAIN.fullmatch(title):
+        return title
     name = html.unescape(title).translate(_CONTROL_PICTURES)
     # A lone surrogate can't be encoded, and a name must be.
     name = name.encode("utf-8", "replace").decode("utf-8")
@@ -118,11 +121,13 @@ def assign_names(entries: Iterable[Titled], *, default_extension: str) -> dict[i
     Given names come first, then folders, then the oldest file: the first to ask for a name
     has it plain, every other gets its id. The answer doesn't depend on the order of *entries*.
     """
+    wishes = [(entry, _wanted(entry, default_extension)) for entry in entries]
+    if len({wanted for _, wanted in wishes}) == len(wishes):
+        return {entry.key: wanted for entry, wanted in wishes}
     names: dict[int, str] = {}
     taken: set[str] = set()
     waiting: list[tuple[Titled, str]] = []
-    for entry in sorted(entries, key=_precedence):
-        wanted = _wanted(entry, default_extension)
+    for entry, wanted in sorted(wishes, key=lambda wish: _precedence(wish[0])):
         if wanted in taken:
             waiting.append((entry, wanted))
         else:

@@ -12,14 +12,14 @@ Rules between its parts
 
 from __future__ import annotations
 
-import json
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 from weakref import WeakValueDictionary
 
+import msgspec
 import trio
 from cachetools import LRUCache
 
@@ -97,7 +97,10 @@ class Tree:
             _CACHED_ENTRIES_MAX, getsizeof=lambda entries: len(entries) + 1
         )
         self._listed_at: dict[Inode, float] = {}
+        self._versions: dict[Inode, int] = {}
+        self._subfolders: LRUCache[Inode, tuple[int, list[Node]]] = LRUCache(1024)
         self._flights: dict[Inode, _Flight] = {}
+        self._merge_turn = trio.Lock()
         self._nursery: trio.Nursery | None = None
         self._session_at = clock()
         self.root = self._adopt_root()
@@ -143,6 +146,24 @@ class Tree:
             self._remember(folder.inode, entries)
         return entries
 
+    def subfolders(self, folder: Node) -> Sequence[Node]:
+        """The folders in *folder*; cheap while nothing in it changes."""
+        version = self.version_of(folder)
+        known = self._subfolders.get(folder.inode)
+        if known is None or known[0] != version:
+            kind = NodeKind.FOLDER
+            nodes = [node for node in self.entries(folder).values() if node.kind is kind]
+            known = self._subfolders[folder.inode] = (version, nodes)
+        return known[1]
+
+    def version_of(self, folder: Node) -> int:
+        """Changes whenever a name or an attribute in *folder* may have changed."""
+        return self._versions.get(folder.inode, 0)
+
+    def note_change(self, folder: Inode) -> None:
+        """Something about an entry of *folder* changed. Checkpoint: none."""
+        self._versions[folder] = self._versions.get(folder, 0) + 1
+
     def find_child(self, folder: Node, name: str) -> Node | None:
         entries = self._folders.get(folder.inode)
         if entries is not None:
@@ -165,13 +186,12 @@ class Tree:
     def load_extra(self, node: Node) -> dict[str, str]:
         """What else the host said of *node*, by attribute name."""
         text = self._store.load_extra(node.inode)
-        extra: dict[str, str] = json.loads(text) if text else {}
-        return extra
+        return msgspec.json.decode(text, type=dict[str, str]) if text else {}
 
     def set_extra(self, node: Node, name: str, value: str) -> None:
         extra = self.load_extra(node)
         extra[name] = value
-        self._store.save_extras([(json.dumps(extra, ensure_ascii=False), node.inode)])
+        self._store.save_extras([(_to_json(extra), node.inode)])
 
     def _intern(self, node: Node) -> Node:
         return self._live.setdefault(node.inode, node)
@@ -274,8 +294,11 @@ class Tree:
                 self._drop_subtree(folder)
                 self._listener.entry_changed(folder.parent, folder.name, folder.inode)
             raise NotFoundError(f"{folder.name} is no longer at the host") from None
-        if folder.linked:
-            Merge(self, folder, listing).run()
+        # In turn, one at each pass of the event loop: answers that arrive meanwhile are taken
+        # in between, and their places are free for further calls.
+        async with self._merge_turn:
+            if folder.linked:
+                Merge(self, folder, listing).run()
 
     # --- our own changes -----------------------------------------------------------------
 
@@ -391,8 +414,8 @@ class Tree:
         """What the host says of *node* beside its name: links, flags, counts."""
         extra = to_extra(info)
         if extra is not None:
-            known = self.load_extra(node) | json.loads(extra)
-            self._store.save_extras([(json.dumps(known, ensure_ascii=False), node.inode)])
+            known = self.load_extra(node) | msgspec.json.decode(extra, type=dict[str, str])
+            self._store.save_extras([(_to_json(known), node.inode)])
 
     def record_title(self, node: Node, title: str) -> None:
         node.stale_title = node.title if node.title != title else None
@@ -431,6 +454,8 @@ class Tree:
             self._listener.entry_changed(parent.inode, other.name, None)
 
     def _save(self, *nodes: Node) -> None:
+        for node in nodes:
+            self.note_change(node.parent)
         self._store.save_nodes(node for node in nodes if node.linked)
 
     def _touch(self, folder: Node) -> None:
@@ -438,11 +463,13 @@ class Tree:
         self._save(folder)
 
     def _link(self, node: Node) -> None:
+        self.note_change(node.parent)
         entries = self._folders.get(node.parent)
         if entries is not None:
             entries[node.name] = node
 
     def _unlink(self, node: Node) -> None:
+        self.note_change(node.parent)
         entries = self._folders.get(node.parent)
         if entries is not None and entries.get(node.name) is node:
             del entries[node.name]
@@ -464,3 +491,7 @@ class Tree:
 
 def _empty_listing(remote: str, requested_at: float) -> Listing:
     return Listing(folder=FolderId(remote), folders=(), files=(), requested_at=requested_at)
+
+
+def _to_json(extra: dict[str, str]) -> str:
+    return msgspec.json.encode(extra).decode()

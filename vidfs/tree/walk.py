@@ -51,10 +51,9 @@ class Walker:
         self._spread()
 
     def _want_below(self, folder: Node) -> None:
-        for node in self._tree.entries(folder).values():
+        for node in self._tree.subfolders(folder):
             if (
-                node.is_folder
-                and node.inode not in self._queued
+                node.inode not in self._queued
                 and len(self._queued) < _AHEAD_MAX
                 and self._tree.listed_at(node) is None
             ):

@@ -255,6 +255,7 @@ class Files:
             offset = local.file.size_bytes
         self._writeback.begin_write(local)
         handle.node.mtime_ns = time.time_ns()  # saved when it is closed
+        self._tree.note_change(handle.node.parent)
         return local.file.write(offset, data)
 
     async def truncate(self, node: Node, size_bytes: int) -> None:

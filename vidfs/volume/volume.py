@@ -68,7 +68,9 @@ CHANGE_DEADLINE_S = 60.0  # for a call that changes something, with its retries
 _START_DEADLINE_S = 20.0
 _SPACE_TTL_S = 300.0
 _PETABYTE = 1 << 50
-_LIST_AHEAD_PARALLEL = 16
+_LIST_AHEAD_PARALLEL = 48
+"""Folders listed ahead at once. More than the calls that the transport lets out: while some
+answers are being merged, others are on their way (16 of each took half as long again)."""
 _ATIMES_MAX = 4096  # access times that somebody set; reading sets none
 
 
@@ -287,12 +289,17 @@ class Volume:
         atime_ns = self._atimes_ns.get(node.inode, mtime_ns)
         return Attr(self._to_kernel(node.inode), node.kind, size_bytes, mtime_ns, atime_ns, ttl_s)
 
-    async def list_folder(self, inode: Inode) -> Sequence[tuple[str, Attr]]:
-        """Name and attributes of every entry, as of now."""
+    async def ensure_listed(self, inode: Inode) -> tuple[int, int]:
+        """Make a folder fit to be shown. Returns a mark that changes when any entry does."""
         folder = self._get_folder(inode)
         await self.tree.ensure_fresh(folder)
         self._walker.listed(folder)
-        return [(name, self._attr(node)) for name, node in self.tree.entries(folder).items()]
+        return self.tree.version_of(folder), self._cache.losses
+
+    def list_folder(self, inode: Inode) -> Iterator[tuple[str, Attr]]:
+        """Name and attributes of every entry, as of now. Checkpoint: none."""
+        for name, node in self.tree.entries(self._get_folder(inode)).items():
+            yield name, self._attr(node)
 
     def negative_ttl_s(self) -> float:
         """How long the kernel may believe that a name doesn't exist."""
@@ -512,6 +519,7 @@ class Volume:
             self.tree.set_mtime(node, mtime_ns)
         if atime_ns is not None:
             self._atimes_ns[node.inode] = atime_ns
+            self.tree.note_change(node.parent)
         return self._attr(node)
 
     def load_attribute(self, inode: Inode, name: str) -> str:

@@ -36,6 +36,7 @@ class CannedTransport(Transport):
         parse: Callable[[Answer], T],
         *,
         repeatable: bool,
+        urgent: bool = False,
     ) -> T:
         await trio.lowlevel.checkpoint()
         self.calls[call] += 1

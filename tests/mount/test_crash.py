@@ -1,0 +1,120 @@
+"""Nothing that was closed is ever lost, and nothing arrives twice."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+
+from tests.mount.mounting import Mounted, Program, Simhost, until
+from tests.mount.test_main_job import at_host, make_files, pattern, rsync, sh
+
+ACCOUNTS = ("vipstream", "xvs", "fruithosted")
+
+
+@pytest.mark.parametrize("account", ACCOUNTS)
+def test_a_kill_while_sending_loses_and_doubles_nothing(
+    account: str, simhost: Simhost, mounted: Mounted, tmp_path: Path
+) -> None:
+    source = tmp_path / "source"
+    files = make_files(source)
+    simhost.fault(f"{account}:upload:slow=1000")
+    with mounted(account, uploads=2) as mount:
+        rsync(source, mount.path)
+        until(
+            lambda: any(u["state"] == "sending" for u in mount.status()["uploads"]), "an upload"
+        )
+        mount.kill()
+    simhost.clear_faults()
+    with mounted(account) as mount:
+        for name, content in files.items():
+            assert (mount.path / name).read_bytes() == content, "readable before it is sent"
+        mount.wait()
+        assert rsync(source, mount.path) == []
+    assert at_host(simhost, account) == files
+
+
+@pytest.mark.parametrize("account", ACCOUNTS)
+def test_a_kill_after_the_host_got_it_all_is_not_answered_by_a_second_copy(
+    account: str, simhost: Simhost, mounted: Mounted
+) -> None:
+    """The answer is lost and the daemon with it: only the host knows."""
+    content = pattern(500_000, 5)
+    simhost.fault(f"{account}:upload:drop-after", f"{account}:*:slow=300")
+    with mounted(account) as mount:
+        (mount.path / "a.mp4").write_bytes(content)
+        until(lambda: simhost.tree(account)["files"], "the file at the host")
+        mount.kill()
+    simhost.clear_faults()
+    with mounted(account) as mount:
+        mount.wait()
+    assert at_host(simhost, account) == {"a.mp4": content}
+    assert simhost.calls(account)["upload"] == 1
+
+
+def test_kills_at_any_moment_of_many_writes_lose_nothing_that_was_closed(
+    simhost: Simhost, mounted: Mounted, tmp_path: Path
+) -> None:
+    written: dict[str, bytes] = {}
+    for round_ in range(5):
+        with mounted("xvs") as mount:
+            started = time.monotonic()
+            for number in range(100):
+                name = f"{round_}-{number}.mp4"
+                content = pattern(1000 + number, round_ * 1000 + number)
+                with (mount.path / name).open("wb") as file:
+                    file.write(content)
+                written[name] = content
+                if time.monotonic() - started > 0.1 * round_:
+                    break
+            mount.kill()
+    with mounted("xvs") as mount:
+        mount.wait()
+        names = {path.name for path in mount.path.iterdir()}
+        assert names == set(written)
+    assert at_host(simhost, "xvs") == written
+
+
+def test_a_plain_unmount_with_uploads_pending_loses_nothing(
+    vidfs: Program, simhost: Simhost, mounted: Mounted, tmp_path: Path
+) -> None:
+    source = tmp_path / "source"
+    files = make_files(source)
+    simhost.fault("xvs:upload:slow=500")
+    with mounted("xvs") as mount:
+        rsync(source, mount.path)
+        subprocess.run(["fusermount3", "-u", str(mount.path)], check=True)
+        assert not mount.is_mounted()
+        [status] = vidfs.status()
+        assert status["pending"] == 4
+        until(lambda: vidfs.status() == [], "the daemon's end")
+        assert at_host(simhost, "xvs") == files
+    with mounted("xvs") as mount:
+        assert rsync(source, mount.path) == []
+
+
+def test_what_was_being_written_when_it_died_is_kept_and_named(
+    vidfs: Program, simhost: Simhost, mounted: Mounted
+) -> None:
+    with mounted("xvs") as mount:
+        writer = subprocess.Popen(
+            ["sh", "-c", f"exec 3>'{mount.path}/a.mp4'; echo some >&3; echo ok; exec sleep 60"],
+            stdout=subprocess.PIPE,
+        )
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == b"ok\n"
+        mount.kill()
+        writer.kill()
+        writer.communicate()
+    with mounted("xvs") as mount:
+        [upload] = mount.status()["uploads"]
+        assert (upload["path"], upload["state"]) == ("/a.mp4", "parked")
+        assert "interrupted" in upload["reason"]
+        assert (mount.path / "a.mp4").read_bytes() == b"some\n"
+        assert at_host(simhost, "xvs") == {}
+        sh("cp", "/etc/hostname", mount.path / "a.mp4")
+        mount.wait()
+    assert at_host(simhost, "xvs") == {"a.mp4": Path("/etc/hostname").read_bytes()}
