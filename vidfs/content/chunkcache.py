@@ -168,7 +168,9 @@ class ChunkCache:
         for path in self._directory.glob("*.data"):
             with contextlib.suppress(OSError):
                 stat = path.stat()
-                held = _Held(stat.st_blocks * 512, _find_original_size(self._directory / f"{path.stem}.map"))
+                held = _Held(
+                    stat.st_blocks * 512, _find_original_size(self._directory / f"{path.stem}.map")
+                )
                 found.append((stat.st_mtime, path.stem, held))
         for _, stem, held in sorted(found, key=lambda entry: entry[:2]):
             self._held[stem] = held

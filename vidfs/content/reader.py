@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 
 import trio
+from cachetools import LRUCache
 
 from vidfs.content.chunkcache import CachedFile, ChunkCache
 from vidfs.content.chunks import chunk_of, chunk_start, chunk_stop
@@ -38,6 +40,7 @@ _SKIP_MAX = 16  # chunks a stream may be behind and still be worth waiting for
 _STREAMS_MAX = 4
 _IDLE_S = 5.0  # a stream that nobody follows ends
 _READ_DEADLINE_S = 60.0
+_LINKS_MAX = 1000
 _LINK_TTL_S = 300.0  # where the host doesn't say how long a link lives
 
 
@@ -73,10 +76,42 @@ class _Stream:
             self.more = trio.Event()
 
 
+class Links:
+    """Direct links that are still good, kept over opens, asked for once by many readers."""
+
+    def __init__(self, host: VideoHost, *, clock: Callable[[], float] = time.time) -> None:
+        self._host = host
+        self._clock = clock
+        self._links: LRUCache[FileCode, tuple[DownloadLink, float]] = LRUCache(_LINKS_MAX)
+        self._locks: dict[FileCode, trio.Lock] = {}
+
+    async def get(self, code: FileCode) -> tuple[DownloadLink, bool]:
+        """A link, and whether the host was asked for it just now. Errors: HostError."""
+        lock = self._locks.setdefault(code, trio.Lock())
+        try:
+            async with lock:
+                known = self._links.get(code)
+                if known is not None and self._clock() < known[1]:
+                    return known[0], False
+                link = await self._host.open_link(code)
+                good_until = link.expires_at or self._clock() + _LINK_TTL_S
+                self._links[code] = (link, good_until - 1.0)
+                return link, True
+        finally:
+            if not lock.statistics().tasks_waiting:
+                self._locks.pop(code, None)
+
+    def drop(self, code: FileCode, link: DownloadLink) -> None:
+        """*link* turned out to be good no longer."""
+        known = self._links.get(code)
+        if known is not None and known[0] is link:
+            del self._links[code]
+
+
 class RemoteReader:
     def __init__(
         self, host: VideoHost, cache: ChunkCache, code: FileCode, size_bytes: int,
-        nursery: trio.Nursery,
+        links: Links, nursery: trio.Nursery,
     ) -> None:  # fmt: skip
         """Errors: OSError of the cache's disk."""
         self.code = code
@@ -87,9 +122,7 @@ class RemoteReader:
         self._nursery = nursery
         self._file: CachedFile = cache.acquire(code, size_bytes)
         self._streams: list[_Stream] = []
-        self._link: DownloadLink | None = None
-        self._link_at = 0.0
-        self._link_lock = trio.Lock()
+        self._links = links
 
     @property
     def is_whole(self) -> bool:
@@ -183,19 +216,17 @@ class RemoteReader:
             stream.wake()
 
     async def _copy(self, stream: _Stream) -> None:
-        start = chunk_start(stream.position)
-        link = await self._get_link()
+        link, is_new = await self._links.get(self.code)
         try:
-            async with self._host.open_stream(link, start) as body:
+            async with self._host.open_stream(link, chunk_start(stream.position)) as body:
                 await self._pump(stream, body.start_byte, body)
         except (CaptchaError, LegalBlockError):
             raise
         except (HostNotFoundError, AccessDeniedError) as error:
-            # Expired, or bound to another address: one new link, then the truth.
-            fresh = time.time() - self._link_at < 1.0
-            self._drop_link(link)
-            if fresh:
+            self._links.drop(self.code, link)
+            if is_new:
                 raise
+            # It had expired: the next attempt gets a new one.
             raise TransientHostError(f"the link is no longer good: {error}") from None
 
     async def _pump(self, stream: _Stream, at: int, body: ByteStream) -> None:
@@ -237,21 +268,6 @@ class RemoteReader:
                 stream.scope.cancel()
                 await trio.lowlevel.checkpoint()
 
-    async def _get_link(self) -> DownloadLink:
-        async with self._link_lock:
-            link = self._link
-            if link is not None:
-                expires_at = link.expires_at or self._link_at + _LINK_TTL_S
-                if time.time() < expires_at - 1:
-                    return link
-            self._link = await self._host.open_link(self.code)
-            self._link_at = time.time()
-            return self._link
-
-    def _drop_link(self, link: DownloadLink) -> None:
-        if self._link is link:
-            self._link = None
-
 
 class Readers:
     """The readers of all open codes."""
@@ -259,6 +275,7 @@ class Readers:
     def __init__(self, host: VideoHost, cache: ChunkCache) -> None:
         self._host = host
         self._cache = cache
+        self._links = Links(host)
         self._readers: dict[FileCode, RemoteReader] = {}
         self._nursery: trio.Nursery | None = None
 
@@ -269,7 +286,9 @@ class Readers:
         assert self._nursery is not None
         reader = self._readers.get(code)
         if reader is None or reader.size_bytes != size_bytes:
-            reader = RemoteReader(self._host, self._cache, code, size_bytes, self._nursery)
+            reader = RemoteReader(
+                self._host, self._cache, code, size_bytes, self._links, self._nursery
+            )
             self._readers[code] = reader
         reader.users += 1
         return reader
