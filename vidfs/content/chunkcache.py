@@ -108,10 +108,16 @@ class CachedFile:
             count = os.pwrite(self._data_fd, data, offset)
             offset, data = offset + count, memoryview(data)[count:]
 
-    def mark(self, chunk: int) -> None:
-        """All of *chunk* was written."""
-        self._marks[chunk] = 1
-        os.pwrite(self._map_fd, b"\x01", _HEADER.size + chunk)
+    def find_held(self, first: int, last: int) -> int | None:
+        """First chunk from *first* up to, not including, *last* that is held."""
+        at = self._marks.find(1, first, last)
+        return None if at < 0 else at
+
+    def mark(self, first: int, last: int) -> None:
+        """All bytes of the chunks from *first* up to, not including, *last* were written."""
+        marks = b"\x01" * (last - first)
+        self._marks[first:last] = marks
+        os.pwrite(self._map_fd, marks, _HEADER.size + first)
 
     @property
     def held_bytes(self) -> int:

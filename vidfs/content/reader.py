@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
 
 import trio
 from cachetools import LRUCache
@@ -79,9 +78,8 @@ class _Stream:
 class Links:
     """Direct links that are still good, kept over opens, asked for once by many readers."""
 
-    def __init__(self, host: VideoHost, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, host: VideoHost) -> None:
         self._host = host
-        self._clock = clock
         self._links: LRUCache[FileCode, tuple[DownloadLink, float]] = LRUCache(_LINKS_MAX)
         self._locks: dict[FileCode, trio.Lock] = {}
 
@@ -91,10 +89,10 @@ class Links:
         try:
             async with lock:
                 known = self._links.get(code)
-                if known is not None and self._clock() < known[1]:
+                if known is not None and time.time() < known[1]:
                     return known[0], False
                 link = await self._host.open_link(code)
-                good_until = link.expires_at or self._clock() + _LINK_TTL_S
+                good_until = link.expires_at or time.time() + _LINK_TTL_S
                 self._links[code] = (link, good_until - 1.0)
                 return link, True
         finally:
@@ -230,37 +228,49 @@ class RemoteReader:
             raise TransientHostError(f"the link is no longer good: {error}") from None
 
     async def _pump(self, stream: _Stream, at: int, body: ByteStream) -> None:
-        """Write the stream into the cache, chunk by chunk, within its limit."""
-        filled = chunk_start(stream.position)
+        """Write *body*, which begins at byte *at*, into the cache, within the stream's limit."""
+        written = chunk_start(stream.position)
         async for block in body:
-            data = memoryview(block)
-            if at + len(data) <= filled:  # a server that ignored the range
-                at += len(data)
+            skipped = written - at  # a server that ignored the range begins before
+            at += len(block)
+            if at <= written:
                 continue
-            data = data[filled - at :]
-            at = filled
-            while data:
-                stop = chunk_stop(stream.position, self.size_bytes)
-                part = data[: stop - at]
-                if not part:
-                    return  # longer than the file should be: what we have is enough
-                if not self._file.has(stream.position):
-                    self._file.write(at, part)
-                at += len(part)
-                data = data[len(part) :]
-                if at == stop:
-                    await self._chunk_done(stream)
-            filled = at
-        if at < self.size_bytes:
+            data = memoryview(block)[max(skipped, 0) : self.size_bytes - at + len(block)]
+            self._store(stream, written, data)
+            written += len(data)
+            if written >= self.size_bytes:
+                return  # longer than the file should be: what we have is enough
+            if stream.position >= stream.limit:
+                await self._pause(stream)
+        if written < self.size_bytes:
             raise HostServerError("the download ended early", call="download")
 
-    async def _chunk_done(self, stream: _Stream) -> None:
-        if not self._file.has(stream.position):
-            self._file.mark(stream.position)
-        stream.position += 1
-        stream.wake()
-        if chunk_start(stream.position) >= self.size_bytes:
-            return
+    def _store(self, stream: _Stream, offset: int, data: memoryview) -> None:
+        """Put *data* at *offset*, and mark the chunks that are whole by now."""
+        stop = offset + len(data)
+        first, last = stream.position, chunk_of(stop)
+        if stop == self.size_bytes and stop > chunk_start(last):
+            last += 1  # the end of the file makes its last chunk whole
+        if self._file.find_held(first, last + 1) is None:
+            self._file.write(offset, data)
+        else:
+            self._write_missing(offset, data)
+        if last > first:
+            self._file.mark(first, last)
+            stream.position = last
+            stream.wake()
+
+    def _write_missing(self, offset: int, data: memoryview) -> None:
+        """Leave chunks alone that are held already: somebody may be reading them."""
+        while data:
+            chunk = chunk_of(offset)
+            part = data[: chunk_stop(chunk, self.size_bytes) - offset]
+            if not self._file.has(chunk):
+                self._file.write(offset, part)
+            offset, data = offset + len(part), data[len(part) :]
+
+    async def _pause(self, stream: _Stream) -> None:
+        """Far enough ahead: wait until a reader follows; nobody does, and the stream ends."""
         while stream.position >= stream.limit:
             with trio.move_on_after(_IDLE_S) as idle:
                 await stream.more.wait()

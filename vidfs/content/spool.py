@@ -110,6 +110,10 @@ class SpoolFile:
         finally:
             os.close(fd)
 
+    def wake(self) -> None:
+        """Have a descriptor from now on, whatever becomes of the name."""
+        self._get_fd()
+
     def rest(self) -> None:
         """Do without a descriptor until it is needed again."""
         fd, self._fd = self._fd, None

@@ -35,6 +35,8 @@ class Capabilities:
     rename_file: bool
     move_file: bool
     delete_file: bool
+    list_folders: bool = True
+    """False: folders are known by the ids that files name, and their names by nobody."""
     # content
     read_content: bool  # an API call leads to the file's bytes
     stores_any_file: bool  # False: video files only
@@ -71,7 +73,7 @@ class Capabilities:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteFolder:
     folder: FolderId
-    name: str  # as the host has it
+    name: str  # as the host has it; "" where it can't be asked (`Capabilities.list_folders`)
     parent: FolderId | None = None  # None: the listing it stands in says it
 
 
@@ -103,6 +105,9 @@ class Listing:
     folders: Sequence[RemoteFolder]
     files: Sequence[RemoteFile]
     requested_at: float  # Unix seconds, before the first request for it left
+    folders_complete: bool = True
+    """False: the host can't list folders. Those known stay where they are; `folders` holds, in
+    the root's listing, those that files anywhere lie in, without names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +170,9 @@ class ByteStream(Protocol):
     def total_bytes(self) -> int | None:
         """Size of the whole file, where the server says."""
 
-    def __aiter__(self) -> AsyncIterator[bytes]: ...
+    def __aiter__(self) -> AsyncIterator[bytes | memoryview]:
+        """What is yielded is good until the next is asked for."""
+        ...
 
 
 class VideoHost(Protocol):
@@ -189,8 +196,18 @@ class VideoHost(Protocol):
     def calls(self) -> Mapping[str, int]:
         """API calls made so far, by name ("file/list": 3), retries included."""
 
+    @property
+    def clock_offset_s(self) -> float:
+        """Seconds that the host's own times are ahead of Unix time, as far as learnt."""
+
     async def probe(self) -> Capabilities:
-        """Ask which optional modules the installation has; narrows `capabilities`."""
+        """Ask which optional modules the installation has; changes `capabilities` to that.
+
+        Starts from what the host's record declares, whatever was found before.
+        """
+
+    def restore(self, capabilities: Capabilities) -> None:
+        """Instead of `probe`: what an earlier one found. Nothing is asked."""
 
     async def account_info(self) -> AccountInfo: ...
 

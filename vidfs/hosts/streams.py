@@ -80,7 +80,7 @@ class MediaStream:
         self,
         status: int,
         headers: Mapping[str, str],
-        chunks: AsyncIterator[bytes],
+        chunks: AsyncIterator[bytes | memoryview],
         stop_byte: int | None,
     ) -> None:
         """*chunks* raises nothing but HostError."""
@@ -110,7 +110,7 @@ class MediaStream:
         """Size of the whole file, where the server says."""
         return self._total_bytes
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
+    async def __aiter__(self) -> AsyncIterator[bytes | memoryview]:
         """Errors: HostTimeoutError, UnreadableAnswerError (it broke off, or was too short)."""
         position = self._start_byte
         async for chunk in self._chunks:

@@ -20,6 +20,7 @@ import email.utils
 import logging
 import math
 import random
+import ssl
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -27,6 +28,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 from urllib.parse import quote, quote_plus, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import httpx
 import trio
@@ -47,6 +49,7 @@ from vidfs.errors import (
     VidfsError,
 )
 from vidfs.hosts.api import DownloadLink
+from vidfs.hosts.download import Download, open_download
 from vidfs.hosts.multipart import MultipartBody
 from vidfs.hosts.pacing import CallPausedError, Pacer
 from vidfs.hosts.streams import MediaStream, check_media
@@ -133,6 +136,7 @@ class Transport:
         self._clock = clock or time.time
         self._random = randomness or random.Random()
         self._clients: dict[bool, httpx.AsyncClient] = {}
+        self._ssl_context: ssl.SSLContext | None = None
 
     async def aclose(self) -> None:
         clients, self._clients = list(self._clients.values()), {}
@@ -337,38 +341,62 @@ class Transport:
         if isinstance(outcome, VidfsError):
             raise outcome
         try:
-            yield MediaStream(
-                outcome.status_code, outcome.headers, self._chunks(outcome), stop_byte
-            )
+            yield MediaStream(outcome.status, outcome.headers, outcome.chunks(), stop_byte)
         finally:
             with trio.move_on_after(2, shield=True):
                 await outcome.aclose()
 
     async def _open(
         self, link: DownloadLink, start_byte: int, stop_byte: int | None
-    ) -> httpx.Response | VidfsError:
+    ) -> Download | _PooledDownload | VidfsError:
         last = "" if stop_byte is None else str(stop_byte - 1)
-        headers = {"Range": f"bytes={start_byte}-{last}", "Accept-Encoding": "identity"}
-        timeout = httpx.Timeout(self._stall_s, connect=CONNECT_S, pool=None)
-        response = await self._send("GET", link.url, "download", headers, None, timeout)
-        if isinstance(response, VidfsError):
-            return response
-        error = check_media(response.status_code, response.headers, link, start_byte)
+        headers = {
+            "Range": f"bytes={start_byte}-{last}",
+            "Accept-Encoding": "identity",
+            "User-Agent": _USER_AGENT,
+            "Accept": "*/*",
+        }
+        outcome = await self._fetch_media(link.url, headers)
+        if isinstance(outcome, VidfsError):
+            return outcome
+        error = check_media(outcome.status, outcome.headers, link, start_byte)
         if error is None:
-            return response
+            return outcome
         with trio.move_on_after(2, shield=True):
-            await response.aclose()
+            await outcome.aclose()
         return error
 
-    async def _chunks(self, response: httpx.Response) -> AsyncIterator[bytes]:
-        failure: HostError | None = None
-        try:
-            async for chunk in response.aiter_raw():
-                yield chunk
-        except (httpx.HTTPError, httpx.StreamError) as error:
-            failure = self._translate(error, "download")
-        if failure is not None:
-            raise failure
+    async def _fetch_media(
+        self, url: str, headers: dict[str, str]
+    ) -> Download | _PooledDownload | VidfsError:
+        """The answer's head, redirects followed. Straight from the socket, but for proxies."""
+        if _is_proxied(url):
+            timeout = httpx.Timeout(self._stall_s, connect=CONNECT_S, pool=None)
+            response = await self._send("GET", url, "download", headers, None, timeout)
+            if isinstance(response, VidfsError):
+                return response
+            return _PooledDownload(response, self._translate)
+        if self._ssl_context is None:
+            self._ssl_context = httpx.create_ssl_context()
+        for _ in range(REDIRECTS_MAX + 1):
+            outcome = await open_download(
+                url,
+                headers,
+                ssl_context=self._ssl_context,
+                connect_s=CONNECT_S,
+                stall_s=self._stall_s,
+            )
+            if isinstance(outcome, HostError):
+                return outcome
+            location = outcome.headers.get("location")
+            if outcome.status not in _REDIRECTS or not location:
+                return outcome
+            await outcome.aclose()
+            try:
+                url = resolve_redirect(url, location, what="download address")
+            except HostError as error:
+                return _without_context(error)
+        return UnreadableAnswerError("download: redirected in circles", call="download")
 
     # --- one exchange ---
 
@@ -497,6 +525,40 @@ class Transport:
                 ),
             )
         return self._clients[direct]
+
+
+class _PooledDownload:
+    """An answer of httpx's, as `Download` is one of the socket's."""
+
+    def __init__(
+        self, response: httpx.Response, translate: Callable[[Exception, str], HostError]
+    ) -> None:
+        self.status = response.status_code
+        self.headers = response.headers
+        self._response = response
+        self._translate = translate
+
+    async def aclose(self) -> None:
+        await self._response.aclose()
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        failure: HostError | None = None
+        try:
+            async for chunk in self._response.aiter_raw():
+                yield chunk
+        except (httpx.HTTPError, httpx.StreamError) as error:
+            failure = self._translate(error, "download")
+        if failure is not None:
+            raise failure
+
+
+def _is_proxied(url: str) -> bool:
+    """Whether the environment names a proxy for *url*. This machine is asked directly."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    proxies = getproxies()
+    named = parts.scheme in proxies or "all" in proxies
+    return named and not is_loopback(host) and not proxy_bypass(host)
 
 
 E = TypeVar("E", bound=VidfsError)

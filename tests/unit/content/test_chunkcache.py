@@ -32,7 +32,7 @@ def fill(cache: ChunkCache, code: FileCode, *chunks: int, content: bytes = CONTE
     for chunk in chunks:
         start, stop = chunk_start(chunk), chunk_stop(chunk, len(content))
         file.write(start, content[start:stop])
-        file.mark(chunk)
+        file.mark(chunk, chunk + 1)
     cache.release(code, file)
 
 
@@ -136,7 +136,7 @@ def test_what_is_being_read_stays(directory: Path) -> None:
     cache = opened(directory, size_bytes_max=CHUNK_BYTES)
     file = cache.acquire(A, SIZE)
     file.write(0, CONTENT[:CHUNK_BYTES])
-    file.mark(0)
+    file.mark(0, 1)
     fill(cache, B, 0, 1)
     assert file.read(0, 100) == CONTENT[:100]
     cache.release(A, file)
@@ -155,7 +155,7 @@ def test_a_forgotten_file_that_is_still_read_is_not_counted_for_ever(directory: 
     cache = opened(directory)
     file = cache.acquire(A, SIZE)
     file.write(0, CONTENT[:CHUNK_BYTES])
-    file.mark(0)
+    file.mark(0, 1)
     cache.forget(A)
     assert file.read(0, 100) == CONTENT[:100]
     cache.release(A, file)
