@@ -65,7 +65,8 @@ log = logging.getLogger(__name__)
 
 ATTR_TTL_S = 3600.0  # changes are pushed to the kernel, so it may believe for long
 CHANGE_DEADLINE_S = 60.0  # for a call that changes something, with its retries
-_START_DEADLINE_S = 20.0
+_START_DEADLINE_S = 12.0  # for the host's first answer …
+_START_KNOWN_DEADLINE_S = 5.0  # … and where the catalogue can stand in for it
 _SPACE_TTL_S = 300.0
 _PETABYTE = 1 << 50
 _LIST_AHEAD_PARALLEL = 48
@@ -163,7 +164,8 @@ class Volume:
         self._readers.start(nursery)
         self._walker.start(nursery)
         try:
-            with trio.fail_after(_START_DEADLINE_S):
+            known = self.tree.has_catalogue
+            with trio.fail_after(_START_KNOWN_DEADLINE_S if known else _START_DEADLINE_S):
                 await self._host.probe()
                 info = await self._host.account_info()
                 self._remember_space(info)
