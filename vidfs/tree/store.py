@@ -140,6 +140,7 @@ class Store:
             self.db.execute("PRAGMA journal_mode=WAL")
             self.db.execute("PRAGMA synchronous=NORMAL")
             self.db.execute("PRAGMA cache_size=-32768")  # 32 MiB at most
+            self.db.execute("PRAGMA wal_autocheckpoint=8000")  # a checkpoint syncs: be rare
             self.db.execute("PRAGMA busy_timeout=5000")
             self._migrate()
         except sqlite3.DatabaseError as error:

@@ -32,7 +32,7 @@ from vidfs.errors import (
     VidfsError,
 )
 from vidfs.hosts.api import Listing, RemoteFile, VideoHost
-from vidfs.tree.merge import Merge, to_extra
+from vidfs.tree.merge import TRASH_PREFIX, Merge, to_extra
 from vidfs.tree.names import decorated
 from vidfs.tree.node import Node, SizeSource
 from vidfs.tree.store import Store
@@ -174,6 +174,14 @@ class Tree:
     def find_by_remote(self, kind: NodeKind, remote: str) -> Node | None:
         inode = self._store.find_inode_by_remote(kind, remote)
         return self.get(inode) if inode is not None else None
+
+    def is_known(self, file: RemoteFile) -> bool:
+        """Whether *file* is in the tree, was deleted through it, or lies in the trash."""
+        return (
+            self._store.find_inode_by_remote(NodeKind.FILE, file.code) is not None
+            or self._store.find_tombstone(NodeKind.FILE, file.code) is not None
+            or file.title.startswith(TRASH_PREFIX)
+        )
 
     def path_of(self, node: Node) -> str:
         """`/Films/a.mp4`, for people."""

@@ -40,6 +40,7 @@ from vidfs.hosts.api import AccountInfo, VideoHost
 from vidfs.tree.journal import SqlJournal
 from vidfs.tree.merge import TRASH_FOLDER, TRASH_PREFIX
 from vidfs.tree.names import is_scratch, title_for_rename
+from vidfs.tree.news import News
 from vidfs.tree.node import Node, SizeSource
 from vidfs.tree.sizes import SizeFinder
 from vidfs.tree.store import Store
@@ -72,6 +73,7 @@ _PETABYTE = 1 << 50
 _LIST_AHEAD_PARALLEL = 48
 """Folders listed ahead at once. More than the calls that the transport lets out: while some
 answers are being merged, others are on their way (16 of each took half as long again)."""
+_WATCHED_S = 600.0  # so long after somebody last looked, news of the host are asked for
 _ATIMES_MAX = 4096  # access times that somebody set; reading sets none
 
 
@@ -135,6 +137,15 @@ class Volume:
         )
         self._readers = Readers(host, self._cache)
         self._walker = Walker(self.tree, parallel=_LIST_AHEAD_PARALLEL, clock=time.monotonic)
+        self._used_at = time.time()
+        self._news = News(
+            self.tree,
+            host,
+            period_s=settings.dir_ttl_s,
+            is_watched=lambda: time.time() < self._used_at + _WATCHED_S,
+            is_in_flight=self.writeback.is_in_flight,
+            clock=time.time,
+        )
         self.files = Files(
             tree=self.tree,
             host=host,
@@ -177,6 +188,7 @@ class Volume:
             self._note = f"mounted from the catalogue: {error or 'the host does not answer'}"
             log.warning("%s", self._note)
         await self._find_root()
+        nursery.start_soon(self._news.run)
         await nursery.start(self.writeback.queue.run)
 
     async def _find_root(self) -> None:
@@ -223,6 +235,7 @@ class Volume:
         return local.node if local is not None else self.tree.get(inode)
 
     def _get_folder(self, inode: Inode) -> Node:
+        self._used_at = time.time()
         return self._root if inode == ROOT_INODE else self.tree.get_folder(inode)
 
     # --- looking -------------------------------------------------------------------------------
