@@ -1,7 +1,11 @@
-"""One simulated host for all tests here, empty and fault-free at the start of each."""
+"""One simulated host for all tests here, empty and fault-free at the start of each.
+
+At the end of a run the conformance suite's checks are counted, dialect by dialect.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -9,7 +13,7 @@ import pytest
 import trio
 
 from tests.hosts.simhost_process import SimHost, running
-from vidfs.hosts import HOSTS, open_host
+from vidfs.hosts import HOSTS, open_host, transport
 from vidfs.hosts.api import VideoHost
 from vidfs.types import Secret
 
@@ -19,6 +23,7 @@ DEFAULTS: dict[str, object] = {
     "latency_ms": 0.0,
     "rate_limit": 0.0,
     "rate_limit_http": False,
+    "retry_after_s": 1,
     "http_status": False,
     "string_status": False,
     "clock_offset_s": 10_800,
@@ -28,7 +33,33 @@ DEFAULTS: dict[str, object] = {
     "root_mix": False,
     "files_as_list": False,
     "info_sizes": False,
+    "normalise_titles": False,
+    "info_batch_max": 50,
+    "page_max": 0,
+    "without": "",
 }
+
+_outcomes: dict[str, Counter[str]] = {}
+"""Checks of the conformance suite by dialect: passed, failed, skipped."""
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    dialect = dict(report.user_properties).get("dialect")
+    is_over = report.when == "call" or report.outcome != "passed"
+    if isinstance(dialect, str) and is_over and "test_conformance" in report.nodeid:
+        _outcomes.setdefault(dialect, Counter())[report.outcome] += 1
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if not _outcomes:
+        return
+    terminalreporter.section("conformance suite")
+    for dialect, counted in sorted(_outcomes.items()):
+        run = counted["passed"] + counted["failed"]
+        terminalreporter.write_line(
+            f"{dialect:<12} {run:>4} checks run, {counted['failed']} failed,"
+            f" {counted['skipped']} skipped (not able)"
+        )
 
 
 @pytest.fixture(scope="session")
@@ -85,24 +116,37 @@ class Door:
 @pytest.fixture(params=sorted(HOSTS))
 def door(request: pytest.FixtureRequest, sim_process: SimHost) -> Iterator[Door]:
     """Every dialect in turn."""
-    yield from _clean_door(sim_process, request.param)
+    yield from _counted_door(request, sim_process, request.param)
 
 
 @pytest.fixture
-def xvs_door(sim_process: SimHost) -> Iterator[Door]:
-    yield from _clean_door(sim_process, "xvs")
+def xvs_door(request: pytest.FixtureRequest, sim_process: SimHost) -> Iterator[Door]:
+    yield from _counted_door(request, sim_process, "xvs")
 
 
 @pytest.fixture
-def fruithosted_door(sim_process: SimHost) -> Iterator[Door]:
-    yield from _clean_door(sim_process, "fruithosted")
+def doodstream_door(request: pytest.FixtureRequest, sim_process: SimHost) -> Iterator[Door]:
+    yield from _counted_door(request, sim_process, "doodstream")
 
 
-def _clean_door(sim: SimHost, dialect: str) -> Iterator[Door]:
+@pytest.fixture
+def fruithosted_door(request: pytest.FixtureRequest, sim_process: SimHost) -> Iterator[Door]:
+    yield from _counted_door(request, sim_process, "fruithosted")
+
+
+def _counted_door(request: pytest.FixtureRequest, sim: SimHost, dialect: str) -> Iterator[Door]:
+    request.node.user_properties.append(("dialect", dialect))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(transport, "BACKOFF_FIRST_S", 0.02)  # pauses are test_transport's affair
+        yield from clean_door(sim, dialect)
+
+
+def clean_door(sim: SimHost, dialect: str) -> Iterator[Door]:
     sim.set(**DEFAULTS)
     sim.sim("DELETE", "fault")
     sim.sim("DELETE", f"{dialect}/tree")
     sim.sim("DELETE", f"{dialect}/calls")
+    sim.sim("DELETE", f"{dialect}/queries")
     yield Door(sim, dialect)
     sim.sim("DELETE", "fault")
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
 from tests.hosts.simhost_process import SimHost, running, wait_until
 from tests.hosts.simhost_samples import DOODSTREAM, FRUITHOSTED, PSTREAM, VIPSTREAM, difference
 

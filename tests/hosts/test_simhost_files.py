@@ -10,7 +10,15 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from tests.hosts.simhost_process import SimHost, body_file, encode_form, random_bytes, running, wait_until
+
+from tests.hosts.simhost_process import (
+    SimHost,
+    body_file,
+    encode_form,
+    random_bytes,
+    running,
+    wait_until,
+)
 
 ALL = ("doodstream", "vipstream", "xvs", "fruithosted", "pstream", "streamtape")
 READABLE = ("xvs", "fruithosted", "streamtape")

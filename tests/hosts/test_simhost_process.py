@@ -12,6 +12,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+
 from tests.hosts.simhost_process import ROOT, SimHost, encode_form, random_bytes, running
 
 DIALECTS = ["doodstream", "vipstream", "xvs", "fruithosted", "pstream", "streamtape"]

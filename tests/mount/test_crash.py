@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -11,6 +12,13 @@ import pytest
 
 from tests.mount.mounting import Mounted, Program, Simhost, until
 from tests.mount.test_main_job import at_host, make_files, pattern, rsync, sh
+
+WRITER = """
+import os, sys, time
+os.write(os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT), b"some")
+print("ok", flush=True)
+time.sleep(60)
+"""
 
 ACCOUNTS = ("vipstream", "xvs", "fruithosted")
 
@@ -101,7 +109,7 @@ def test_what_was_being_written_when_it_died_is_kept_and_named(
 ) -> None:
     with mounted("xvs") as mount:
         writer = subprocess.Popen(
-            ["sh", "-c", f"exec 3>'{mount.path}/a.mp4'; echo some >&3; echo ok; exec sleep 60"],
+            [sys.executable, "-c", WRITER, str(mount.path / "a.mp4")],
             stdout=subprocess.PIPE,
         )
         assert writer.stdout is not None
@@ -113,7 +121,7 @@ def test_what_was_being_written_when_it_died_is_kept_and_named(
         [upload] = mount.status()["uploads"]
         assert (upload["path"], upload["state"]) == ("/a.mp4", "parked")
         assert "interrupted" in upload["reason"]
-        assert (mount.path / "a.mp4").read_bytes() == b"some\n"
+        assert (mount.path / "a.mp4").read_bytes() == b"some"
         assert at_host(simhost, "xvs") == {}
         sh("cp", "/etc/hostname", mount.path / "a.mp4")
         mount.wait()

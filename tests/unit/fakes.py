@@ -93,6 +93,7 @@ class FakeHost:
 
     name = "fake"
     root = FolderId("0")
+    clock_offset_s = 0.0
 
     def __init__(self, **abilities: Any) -> None:
         self.capabilities = replace(ALL, **abilities)
@@ -117,9 +118,7 @@ class FakeHost:
     def add_folder(self, name: str, parent: FolderId | None = None) -> FolderId:
         self.ids += 1
         folder = FolderId(f"f{self.ids}")
-        self.folders[folder] = RemoteFolder(
-            folder=folder, name=name, parent=parent or self.root
-        )
+        self.folders[folder] = RemoteFolder(folder=folder, name=name, parent=parent or self.root)
         return folder
 
     def add(
@@ -158,7 +157,11 @@ class FakeHost:
             await self.after[call].popleft()()
 
     async def probe(self) -> Capabilities:
+        self.calls["probe"] += 1
         return self.capabilities
+
+    def restore(self, capabilities: Capabilities) -> None:
+        self.capabilities = capabilities
 
     async def account_info(self) -> AccountInfo:
         await self._begin("account_info")
@@ -241,6 +244,15 @@ class FakeHost:
         del self.stored[code]
         await self._end("delete_file")
 
+    async def clone_file(
+        self, code: FileCode, *, title: str | None = None, folder: FolderId | None = None
+    ) -> FileCode:
+        await self._begin("clone_file")
+        old = self.stored[code]
+        clone = self.add(title or old.file.title, old.content, folder, uploaded_at=self.clock())
+        await self._end("clone_file")
+        return clone
+
     async def upload(
         self, body: UploadBody, *, folder: FolderId, title: str, options: UploadOptions
     ) -> UploadReceipt:
@@ -252,7 +264,8 @@ class FakeHost:
             body.on_progress(len(content))
             if self.before.get("store"):
                 await self.before["store"].popleft()()
-            code = self.add(title, content, folder, uploaded_at=self.clock())
+            landing = folder if self.capabilities.upload_into_folder else self.root
+            code = self.add(title, content, landing, uploaded_at=self.clock())
             self.stored[code].options = options
             await self._end("upload")
         finally:

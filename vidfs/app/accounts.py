@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from vidfs.config import Account, MountOptions
-from vidfs.errors import ConfigError, HostError, WrongKeyError
-from vidfs.hosts.api import VideoHost
+from vidfs.errors import ConfigError, HostError, SpoolDamagedError, WrongKeyError
+from vidfs.hosts.api import Capabilities, VideoHost
+from vidfs.tree.store import Store
 from vidfs.types import Secret
+from vidfs.volume.abilities import probe_abilities, restore_abilities
 
 API_PARALLEL_DEFAULT = 16
 
@@ -29,6 +32,36 @@ async def open_account(account: Account, key: Secret, options: MountOptions) -> 
         )
     except ConfigError as error:
         raise ConfigError(f"account {account.name}: {error}") from None
+
+
+async def ask_abilities(host: VideoHost, state_dir: Path) -> Capabilities:
+    """Ask *host*, fresh from `open_account`, anew what it can do; the next mount relies on it.
+
+    Remembered where there is a catalogue; else the first mount asks. Errors: HostError.
+    """
+    with _open_catalogue(state_dir, read_only=False) as store:
+        return await probe_abilities(host, store, declared=host.capabilities)
+
+
+def recall_abilities(host: VideoHost, state_dir: Path) -> bool:
+    """Give *host*, fresh from `open_account`, what was found earlier. False: nothing is known."""
+    with _open_catalogue(state_dir, read_only=True) as store:
+        return store is not None and restore_abilities(host, store)
+
+
+@contextmanager
+def _open_catalogue(state_dir: Path, *, read_only: bool) -> Iterator[Store | None]:
+    """None where there is none, or none that can be used: that is the mount's affair."""
+    path = state_dir / "catalogue.sqlite"
+    store = None
+    if path.exists():
+        with suppress(SpoolDamagedError):
+            store = Store(path, read_only=read_only)
+    try:
+        yield store
+    finally:
+        if store is not None:
+            store.close()
 
 
 @contextmanager

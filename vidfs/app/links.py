@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 from urllib.parse import urlencode
@@ -66,7 +66,9 @@ async def find_links(
     lacking = [entry for entry in entries if entry.code not in links]
     if lacking:
         links |= _from_attributes(await remote.describe(lacking), kind)
-    lacking = [entry for entry in lacking if entry.code not in links]
+        lacking = [entry for entry in lacking if entry.code not in links]
+    if lacking and kind in ("page", "embed"):
+        links |= _from_attributes(await _look_up(remote, lacking), kind)
     if lacking and kind == "thumbnail" and host.capabilities.thumbnails:
         links |= await _find_thumbnails(remote, lacking)
     if entries and not links:
@@ -91,15 +93,21 @@ def _from_attributes(entries: Sequence[Entry], kind: LinkKind) -> dict[str, Link
     return found
 
 
+async def _look_up(remote: RemoteAccount, entries: Sequence[Entry]) -> list[Entry]:
+    """*entries* as their folders' listings have them now: a mount may not have listed yet."""
+    folders = list({entry.folder for entry in entries})
+    listings = await run_parallel([partial(remote.host.list_folder, f) for f in folders])
+    files = {file.code: file for listing in listings for file in listing.files}
+    return [replace(entry, file=files[entry.code]) for entry in entries if entry.code in files]
+
+
 async def _open(remote: RemoteAccount, entry: Entry) -> Link | None:
     try:
         link = await remote.host.open_link(entry.code)
     except HostNotFoundError:
         return None
     page = entry.get_file().extra.get("link", "")
-    return Link(
-        entry=entry, kind="download", url=link.url, page=page, expires_at=link.expires_at
-    )
+    return Link(entry=entry, kind="download", url=link.url, page=page, expires_at=link.expires_at)
 
 
 async def _find_thumbnails(remote: RemoteAccount, entries: Sequence[Entry]) -> dict[str, Link]:

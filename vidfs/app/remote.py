@@ -42,13 +42,16 @@ from vidfs.errors import (
     UsageError,
     VidfsError,
 )
+from vidfs.hosts import HOSTS
 from vidfs.hosts.api import Listing, RemoteFile, RemoteFolder, VideoHost
 from vidfs.hosts.extras import Extras
+from vidfs.hosts.openload_records import OpenloadDialect
 from vidfs.hosts.parallel import run_parallel
+from vidfs.hosts.xvs_records import XvsDialect
 from vidfs.tree.merge import TRASH_FOLDER, TRASH_PREFIX
-from vidfs.tree.names import Titled, assign_names
+from vidfs.tree.names import Titled, assign_names, fitted, shown_name, with_extension
 from vidfs.tree.node import Node
-from vidfs.tree.store import Store
+from vidfs.tree.store import Store, Trashed
 from vidfs.types import ROOT_INODE, FileCode, FolderId, NodeKind
 
 T = TypeVar("T")
@@ -117,6 +120,9 @@ class Names:
         inode = self._store.find_inode_by_remote(NodeKind.FOLDER, folder)
         return () if inode is None else self._store.load_children(inode)
 
+    def load_trash(self) -> Sequence[Trashed]:
+        return () if self._store is None else self._store.load_trash()
+
     def find_parts(self, kind: NodeKind, remote: str) -> tuple[str, ...] | None:
         """Names from the root down to *remote*, where the catalogue has it."""
         if self._store is None:
@@ -147,11 +153,16 @@ class RemoteAccount:
 
     # --- abilities ---------------------------------------------------------------------
 
+    @property
+    def dialect(self) -> XvsDialect | OpenloadDialect:
+        """What the host's calls take."""
+        return HOSTS[self.account.host].dialect
+
     def extras(self, able: bool, method: str, what: str) -> Extras:
         """The host's further calls, if it can *what*. Errors: AbilityError, naming the host."""
         if not able or not hasattr(self.host, method):
             raise AbilityError(f"{self.host.name} can't {what}")
-        return cast(Extras, self.host)
+        return cast("Extras", self.host)
 
     def takes(self, method: str, parameter: str) -> bool:
         """Whether the family's *method* has *parameter*."""
@@ -315,6 +326,43 @@ class RemoteAccount:
         tree = await self.walk(entry)
         return [one for one in flatten(entry, tree) if one.file is not None]
 
+    def place_files(self, files: Sequence[RemoteFile], inside: Entry) -> list[Entry]:
+        """Entries of *files* found anywhere in the account, or in *inside*, by name.
+
+        `path` is "" where neither the catalogue nor *inside* tells which folder that is.
+        """
+        entries = []
+        for file in files:
+            folder = file.folder or inside.folder
+            parts = self.names.find_parts(NodeKind.FILE, file.code)
+            if parts is None:
+                name = shown_name(file.title, file.code)
+                above = self.find_folder_parts(folder, inside)
+                name = fitted(with_extension(name, self._default_extension), file.code)
+                parts = None if above is None else (*above, name)
+            else:
+                name = parts[-1]
+            path = "" if parts is None else f"{self.account.name}:/{'/'.join(parts)}"
+            entries.append(
+                Entry(
+                    name=name,
+                    path=path,
+                    parts=parts or (name,),
+                    folder=folder,
+                    title=file.title,
+                    file=file,
+                )
+            )
+        return sorted(entries, key=lambda e: (e.path.casefold(), e.name.casefold(), e.code))
+
+    def find_folder_parts(self, folder: FolderId, known: Entry) -> tuple[str, ...] | None:
+        """Names down to *folder*, without asking the host."""
+        if folder == self.host.root:
+            return ()
+        if folder == known.folder:
+            return known.parts
+        return self.names.find_parts(NodeKind.FOLDER, folder)
+
     # --- more than listings say ------------------------------------------------------------
 
     async def describe(self, entries: Sequence[Entry]) -> list[Entry]:
@@ -369,14 +417,24 @@ class RemoteAccount:
         """The folders with these parts look different now."""
         self.touched.update(tuple(parts) for parts in folders)
 
-    def tell_mount(self) -> None:
+    async def settle(self, folders: Iterable[tuple[str, ...]]) -> None:
+        """Have a running mount see *folders* as they are before a change.
+
+        Else the mount takes the change for what the host made of its own last one.
+        """
+        await trio.to_thread.run_sync(self._tell_mount, set(folders))
+
+    async def tell_changes(self) -> None:
         """Have a running mount of the account look at what changed. Never fails."""
+        await trio.to_thread.run_sync(self._tell_mount, self.touched)
+
+    def _tell_mount(self, folders: set[tuple[str, ...]]) -> None:
         info = find_daemon_info(self.state_dir)
-        if not self.touched or info is None or find_lock_holder(self.state_dir) is None:
+        if not folders or info is None or find_lock_holder(self.state_dir) is None:
             return
         with suppress(VidfsError, OSError):
             top = tuple(filter(None, parse_source(info.source).folder.split("/")))
-            for parts in sorted(self.touched):
+            for parts in sorted(folders):
                 if parts[: len(top)] == top:
                     path = "/" + "/".join(parts[len(top) :])
                     ask(self.state_dir, "refresh", path=path, timeout_s=_REFRESH_DEADLINE_S)
@@ -512,7 +570,7 @@ def run_with_account(
                 with trio.CancelScope(shield=True, deadline=trio.current_time() + 5):
                     await host.aclose()
                 if remote.touched:
-                    await trio.to_thread.run_sync(remote.tell_mount)
+                    await remote.tell_changes()
 
         return trio.run(main)
 

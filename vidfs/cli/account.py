@@ -1,4 +1,4 @@
-"""`vidfs account list|test`."""
+"""`vidfs account add|list|remove|test`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vidfs.app.mounts import find_lock_holder
+from vidfs.cli import account_changes
 from vidfs.cli.session import Session
 from vidfs.cli.text import echo_json, format_bytes, format_table
 from vidfs.config import MountOptions, fetch_key, find_key_source, without_keys
@@ -22,12 +23,16 @@ TEST_DEADLINE_S = 20.0
 
 @click.group(short_help="List or test the configured accounts.")
 def account() -> None:
-    """List the configured accounts, or test one.
+    """Add, list, test or remove accounts.
 
     \b
-    vidfs account list
+    vidfs account add films --host vipstream
     vidfs account test films
     """
+
+
+account.add_command(account_changes.add)
+account.add_command(account_changes.remove)
 
 
 @account.command("list")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -11,6 +12,7 @@ from vidfs.cli.file_options import file_options, split_tags
 from vidfs.cli.output import Output, ask_account, find_place, find_places
 from vidfs.cli.session import Session
 from vidfs.errors import AbilityError, UsageError
+from vidfs.hosts.parallel import run_parallel
 
 if TYPE_CHECKING:
     from vidfs.app.places import Place
@@ -74,15 +76,19 @@ async def _change(
     into = None if target is None else await remote.find_folder(target)
     entries = [await remote.find(place) for place in places]
     _check(remote, entries, title, into, fields)
+    if title is not None:
+        await remote.settle(entry.parts[:-1] for entry in entries)
+    folder = None if into is None else into.folder
+    edit_one = partial(
+        remote.host.edit_file, title=title, folder=folder, fields=dict(fields) or None
+    )
+    await run_parallel(
+        [partial(edit_one, entry.code) for entry in entries if entry.file is not None]
+    )
     for entry in entries:
-        folder = None if into is None else into.folder
         if entry.file is None:
             more = {"descr": fields["description"]} if fields else {}
             await remote.host.edit_folder(entry.folder, name=title, parent=folder, **more)
-        else:
-            await remote.host.edit_file(
-                entry.code, title=title, folder=folder, fields=fields or None
-            )
         remote.note_change(entry.parts[:-1], *([into.parts] if into else []))
     return entries
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import click
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from vidfs.app.places import Place
     from vidfs.app.remote import RemoteAccount
 
-Found = "tuple[tuple[str, ...], list[Link], int]"
+Found: TypeAlias = "tuple[tuple[str, ...], list[Link], int]"
 """The folder that was asked for (names from the root), its links, and the files in it."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import click
 
@@ -33,7 +33,7 @@ COLUMNS = (
     Column("NAME"),
 )
 
-Section = "tuple[Entry, list[Entry]]"
+Section: TypeAlias = "tuple[Entry, list[Entry]]"
 """A folder (or file) that was asked for, or lies below one, and what it holds."""
 
 
@@ -81,7 +81,7 @@ def ls(
 
 
 async def _list(
-    remote: RemoteAccount, entry: Entry, recursive: bool, note: object
+    remote: RemoteAccount, entry: Entry, recursive: bool, note: Callable[[str], None]
 ) -> list[Section]:
     from vidfs.app.remote import flatten
 

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+NAME_WIDTH = 36
+"""Of a name beside its progress bar."""
+
 _PICTURES = (
     {code: 0x2400 + code for code in range(0x20)}
     | {0x7F: 0x2421}
@@ -122,6 +125,11 @@ class Output:
         if self._is_terminal and style:
             text = _styled(text, style)
         click.echo(text)
+
+    def note(self, text: str) -> None:
+        """Something beside the result, for a person at a terminal only."""
+        if self._is_terminal:
+            self.line(text, "dim")
 
     def styled(self, text: str, style: str) -> str:
         """A part of a line for `raw_line`."""
@@ -281,10 +289,12 @@ def bars() -> Iterator[Callable[[str, float | None, str], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
     from rich.progress import TimeElapsedColumn as Elapsed
+    from rich.table import Column as RichColumn
 
+    short = RichColumn(no_wrap=True, overflow="ellipsis", max_width=NAME_WIDTH)
     with Progress(
-        TextColumn("{task.fields[name]}", markup=False),
-        BarColumn(),
+        TextColumn("{task.fields[name]}", markup=False, table_column=short),
+        BarColumn(bar_width=20),
         TaskProgressColumn(),
         Elapsed(),
         TextColumn("{task.fields[state]}", markup=False),
@@ -294,6 +304,7 @@ def bars() -> Iterator[Callable[[str, float | None, str], None]]:
         tasks: dict[str, TaskID] = {}
 
         def show(name: str, share: float | None, state: str) -> None:
+            name, state = name.translate(_PICTURES), state.translate(_PICTURES)
             if name not in tasks:
                 tasks[name] = progress.add_task("", name=name, state=state, total=None)
             total = None if share is None else 100

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from vidfs.app.remote import RemoteAccount
     from vidfs.hosts.extras import StatsDay
 
+_ALWAYS = ("views", "downloads", "profit_total")
+
 
 @click.command()
 @click.option("--last", metavar="DAYS", type=click.IntRange(1), help="So many days (7).")
@@ -55,7 +57,7 @@ def stats(
             {"account": place.account, "host": host, "days": [to_plain(day) for day in days]}
         )
         return
-    names = list(dict.fromkeys(name for day in days for name in day.values))
+    names = _shown_values(days)
     columns = [
         Column("DAY"),
         *(Column(name.replace("_", " ").upper(), right=True) for name in names),
@@ -63,3 +65,13 @@ def stats(
     output.table(
         columns, [[day.day, *(day.values.get(name, "") for name in names)] for day in days]
     )
+
+
+def _shown_values(days: Sequence[StatsDay]) -> list[str]:
+    """The usual three, and whatever isn't 0 on every day: hosts have a dozen of them."""
+    names = dict.fromkeys(name for day in days for name in day.values)
+    return [
+        name
+        for name in names
+        if name in _ALWAYS or any(day.values.get(name, "").strip("0.") for day in days)
+    ]

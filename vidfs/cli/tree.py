@@ -62,9 +62,10 @@ def tree(session: Session, depth: int | None, folders: bool, as_json: bool, path
         output.raw_line(
             output.styled(guide, "dim") + (name if entry.file is None else output.clean(name))
         )
-    files = "" if folders else f", {counts['files']} files"
+    shown = [("folder", counts["folders"])]
+    shown += [] if folders else [("file", counts["files"])]
     output.line("")
-    output.line(f"{counts['folders']} folders{files}", "dim")
+    output.line(", ".join(f"{n} {what}{'' if n == 1 else 's'}" for what, n in shown), "dim")
 
 
 def _lines(top: Entry, tree: Tree) -> Iterator[tuple[str, Entry]]:

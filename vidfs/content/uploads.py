@@ -444,6 +444,11 @@ class UploadQueue:
         self._give_back(job)
         return None
 
+    async def find_copy(self, job: Job, folder: FolderId) -> FileCode | None:
+        """A file in *folder*, nobody's yet, that looks like what *job* sent. Errors: HostError."""
+        files = (await self._host.list_folder(folder)).files
+        return next((file.code for file in files if self._may_be(job, file)), None)
+
     async def _list_sent(self, job: Job) -> Sequence[RemoteFile]:
         folder = self._landing(job)
         assert folder is not None

@@ -33,7 +33,7 @@ from vidfs.hosts.openload_records import FRUITHOSTED, PSTREAM, STREAMTAPE, Openl
 from vidfs.hosts.transport import Transport
 from vidfs.hosts.urls import check_url
 from vidfs.hosts.xvs import XvsClient
-from vidfs.hosts.xvs_records import VIPSTREAM, XVS, XvsDialect
+from vidfs.hosts.xvs_records import DOODSTREAM, VIPSTREAM, XVS, XvsDialect
 from vidfs.types import Secret
 
 __all__ = ["HOSTS", "HostRecord", "open_host"]
@@ -64,7 +64,10 @@ def _record(dialect: XvsDialect | OpenloadDialect) -> HostRecord:
 
 
 HOSTS: Mapping[str, HostRecord] = MappingProxyType(
-    {d.name: _record(d) for d in (VIPSTREAM, XVS, FRUITHOSTED, PSTREAM, STREAMTAPE)}
+    {
+        dialect.name: _record(dialect)
+        for dialect in (DOODSTREAM, VIPSTREAM, XVS, FRUITHOSTED, PSTREAM, STREAMTAPE)
+    }
 )
 
 

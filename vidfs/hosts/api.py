@@ -248,6 +248,14 @@ class VideoHost(Protocol):
 
     async def delete_file(self, code: FileCode) -> None: ...
 
+    async def clone_file(
+        self, code: FileCode, *, title: str | None = None, folder: FolderId | None = None
+    ) -> FileCode:
+        """A second file with the same content. Never repeated blindly.
+
+        Errors: AbilityError; OutcomeUnknownError: look whether it is there before asking again.
+        """
+
     async def upload(
         self, body: UploadBody, *, folder: FolderId, title: str, options: UploadOptions
     ) -> UploadReceipt:

@@ -111,6 +111,10 @@ class OpenloadClient:
     def calls(self) -> Mapping[str, int]:
         return self._transport.calls
 
+    @property
+    def clock_offset_s(self) -> float:
+        return self._clock.offset_s
+
     async def aclose(self) -> None:
         await self._transport.aclose()
 
@@ -144,6 +148,10 @@ class OpenloadClient:
     async def probe(self) -> Capabilities:
         """This family has no optional modules: nothing is asked."""
         return self._capabilities
+
+    def restore(self, capabilities: Capabilities) -> None:
+        """Instead of `probe`: what an earlier one found."""
+        self._capabilities = capabilities
 
     async def account_info(self) -> AccountInfo:
         """Errors: WrongKeyError for any refusal, as no file is involved."""
@@ -244,6 +252,10 @@ class OpenloadClient:
             code = row_code(row, key)
             if code and to_int(row.status) != 404:
                 found[code] = to_remote_file(row, key, self._clock, None)
+        answered = {row_code(row, key) for key, row in rows}
+        passed_over = [code for code in codes if code not in answered]
+        if answered and passed_over and len(passed_over) < len(codes):
+            found |= await self._info_batch(passed_over)  # beyond what this host answers at once
         return found
 
     async def find_size(self, code: FileCode) -> int | None:
@@ -292,6 +304,12 @@ class OpenloadClient:
             await self._do(call, [(param, subject)])
         except HostNotFoundError:
             return  # perhaps by our own first try, whose answer was lost
+
+    async def clone_file(
+        self, code: FileCode, *, title: str | None = None, folder: FolderId | None = None
+    ) -> FileCode:
+        """Errors: AbilityError: no host of this family clones."""
+        raise AbilityError(f"{self.name} can't clone files")
 
     # --- folders ---
 

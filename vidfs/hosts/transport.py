@@ -191,7 +191,8 @@ class Transport:
                 left_at = trio.current_time()
                 own_deadline += left_at - queued_at
                 deadline = min(caller_deadline, own_deadline)
-                outcome = await self._try_call(url, call, params, parse, deadline)
+                answer = await self._try_call(url, call, params, deadline)
+            outcome = await self._read_answer(answer, parse)
             if isinstance(outcome, _Value):
                 self.pacer.note_success()
                 return outcome.value
@@ -220,14 +221,18 @@ class Transport:
         url: str,
         call: str,
         params: Sequence[Param],
-        parse: Callable[[Answer], T],
         deadline: float,
-    ) -> _Value[T] | VidfsError:
+    ) -> Answer | VidfsError:
         """One attempt. Returns rather than raises: no frame below holds the URL."""
         self.calls[call] += 1
-        answer: Answer | VidfsError = HostTimeoutError(f"{call}: no answer in time", call=call)
         with trio.CancelScope(deadline=deadline):
-            answer = await self._exchange("GET", url, call, params, allow_http=False)
+            return await self._exchange("GET", url, call, params, allow_http=False)
+        return HostTimeoutError(f"{call}: no answer in time", call=call)
+
+    async def _read_answer(
+        self, answer: Answer | VidfsError, parse: Callable[[Answer], T]
+    ) -> _Value[T] | VidfsError:
+        """What *answer* says. Another call may leave meanwhile."""
         if isinstance(answer, VidfsError):
             return answer
         if len(answer.body) > THREAD_BYTES:

@@ -65,6 +65,7 @@ class FileRow(msgspec.Struct, gc=False):
     link: Any = None
     download_url: Any = None
     protected_embed: Any = None
+    protected_dl: Any = None
     thumbnail: Any = None
     player_img: Any = None
     single_img: Any = None
@@ -109,8 +110,6 @@ _EXTRAS = (
     ("category", "cat_id"),
     ("tags", "tags"),
     ("description", "file_descr"),
-    ("download", "download_url"),
-    ("embed", "protected_embed"),
     ("views_full", "file_views_full"),
     ("last_view", "last_view"),
     ("last_download", "file_last_download"),
@@ -154,10 +153,7 @@ def to_remote_file(row: FileRow, clock: HostClock, folder: FolderId | None) -> R
             if text:
                 extra[name] = text
     code = row_code(row)
-    link = extra.get("link")
-    if link and "embed" not in extra and link.endswith(f"/{code}.html"):
-        # Assumed: every site of this script has its player there; no document says so.
-        extra["embed"] = f"{link[: -len(code) - 5]}embed-{code}.html"
+    _add_pages(extra, row, code)
     length = row.length if row.length is not None else row.file_length
     uploaded = row.uploaded if row.uploaded is not None else row.file_created
     readable = status is None or status == 200
@@ -175,24 +171,49 @@ def to_remote_file(row: FileRow, clock: HostClock, folder: FolderId | None) -> R
     )
 
 
+def _add_pages(extra: dict[str, str], row: FileRow, code: str) -> None:
+    """The addresses of a file's page and player.
+
+    DoodStream's `download_url` and `protected_dl` are pages, not films (API_FACTS §1.4);
+    addresses without a host, as in its file/info, lead nowhere from here.
+    """
+    for name, value in (
+        ("link", row.protected_dl),
+        ("link", row.download_url),
+        ("embed", row.protected_embed),
+    ):
+        if value is not None and "://" in (text := to_text(value)):
+            extra[name] = text
+    link = extra.get("link", "")
+    if not link or "embed" in extra:
+        return
+    if link.endswith(f"/{code}.html"):
+        # Assumed: every site of this script has its player there; no document says so.
+        extra["embed"] = f"{link[: -len(code) - 5]}embed-{code}.html"
+    elif link.endswith(f"/d/{code}"):
+        extra["embed"] = f"{link[: -len(code) - 2]}e/{code}"  # API_FACTS §1.2, "Extras"
+
+
 def render_options(
     names: Mapping[str, str],
     options: UploadOptions,
     *,
     title: str | None = None,
     folder: str | None = None,
+    html: bool = False,
 ) -> list[tuple[str, str]]:
     """What a new file gets, under the *names* that the call has for it; no more than that."""
     values = {
         "title": title,
         "folder": folder,
+        "html": "1" if html else None,
         "description": options.description,
         "category": options.category,
         "public": to_flag(options.public),
         "adult": to_flag(options.adult),
         "tags": ", ".join(options.tags) or None,
     }
-    return [(name, value) for what, name in names.items() if (value := values[what]) is not None]
+    return [(name, v) for what, name in names.items() if (v := values.get(what)) is not None]
 
 
 def to_flag(value: bool | None) -> str | None:
@@ -264,7 +285,9 @@ def parse_versions(result: object) -> list[Version]:
     if not isinstance(result, dict):
         return []
     if "versions" in result:
-        return parse_versions(result["versions"])
+        playlist = to_text(result.get("hls_direct"))
+        hls: list[Version] = [("hls", playlist, None)] if "://" in playlist else []
+        return parse_versions(result["versions"]) + hls
     for member in ("url", "ssl_direct_link", "direct_link", "download_link"):
         url = to_text(result.get(member))
         if "://" in url:
@@ -312,9 +335,11 @@ def to_deleted(row: Mapping[str, Any], clock: HostClock) -> DeletedFile:
 
 
 def to_dmca(row: Mapping[str, Any], clock: HostClock) -> DmcaFile:
+    """Source: S1 (del_time, del_in_sec), S0 (reported_on, disabled_on)."""
+    gone = row.get("del_time") if "del_time" in row else row.get("disabled_on")
     return DmcaFile(
         code=FileCode(to_identifier(row.get("file_code"))),
-        delete_at=clock.to_unix(row.get("del_time")),
+        delete_at=clock.to_unix(gone),
         delete_in_s=to_float(row.get("del_in_sec")),
         extra={name: text for name, value in row.items() if (text := to_text(value))},
     )

@@ -29,6 +29,9 @@ VIDEO_EXTENSIONS = frozenset(
 )
 
 
+QUERIES_KEPT = 500
+
+
 @dataclass(slots=True)
 class Ticket:
     code: str
@@ -64,6 +67,8 @@ class Account:
     key: str = field(init=False, repr=False)
     login: str = field(init=False)
     calls: Counter[str] = field(default_factory=Counter)
+    queries: deque[tuple[str, str]] = field(default_factory=lambda: deque(maxlen=QUERIES_KEPT))
+    """The last calls with their parameters, as they came: form-encoded."""
     tickets: dict[str, Ticket] = field(default_factory=dict)
     links: dict[str, Link] = field(default_factory=dict)
     upload_tokens: dict[str, UploadToken] = field(default_factory=dict)

@@ -6,6 +6,8 @@ POST   /_sim/fault                       rule(s): text lines, JSON list, or ?rul
 GET    /_sim/fault                       [{rule, seen, fired}];  DELETE: clears
 GET    /_sim/DIALECT/tree                {"files": […], "folders": […]}
 GET    /_sim/DIALECT/calls               {call: count};  DELETE: zeroes
+GET    /_sim/DIALECT/queries             [{call, params: {name: [values]}}], the last 500 calls
+                                         with what was sent, keys as "***"; DELETE: forgets
 GET    /_sim/DIALECT/settings            and POST: of this dialect only
 POST   /_sim/DIALECT/files?folder=PATH&title=T[&formula=N][&seed=S]   → {"code"}
 GET    /_sim/DIALECT/files/CODE          one entry of the tree
@@ -42,6 +44,7 @@ from .openload import delete_tree
 from .populate import populate
 from .store import FileRow, FolderRow
 from .uploads import FileSink
+from .wire import parse_query
 
 _CHANGEABLE = frozenset(
     """title public adult tags cat_id descr status uploaded dmca_at transcode_at views
@@ -65,6 +68,7 @@ class Admin:
             ("/_sim/fault", ["GET", "POST", "DELETE"], self.fault),
             ("/_sim/{dialect}/tree", ["GET", "DELETE"], self.tree),
             ("/_sim/{dialect}/calls", ["GET", "DELETE"], self.calls),
+            ("/_sim/{dialect}/queries", ["GET", "DELETE"], self.queries),
             ("/_sim/{dialect}/settings", ["GET", "POST"], self.settings),
             ("/_sim/{dialect}/files", ["POST"], self.add_file),
             ("/_sim/{dialect}/files/{code}", ["GET", "PATCH", "DELETE"], self.file),
@@ -143,6 +147,17 @@ class Admin:
         if request.method == "DELETE":
             account.calls.clear()
         return answer(account.calls)
+
+    async def queries(self, request: Request) -> Response:
+        account = self._account(request)
+        found = []
+        for call, query in account.queries:
+            for secret in (account.key, account.login):
+                query = query.replace(secret, "***")
+            found.append({"call": call, "params": parse_query(query)[1]})
+        if request.method == "DELETE":
+            account.queries.clear()
+        return answer(found)
 
     async def links(self, request: Request) -> Response:
         account = self._account(request)

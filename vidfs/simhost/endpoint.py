@@ -55,6 +55,7 @@ class ApiEndpoint:
         query = scope["query_string"].decode("latin-1")
         if scope["method"] == "POST":
             query += "&" + await read_form(scope, receive)
+        account.queries.append((call, query))
         if "drop-before" in faults:
             await drop(scope, receive)
         if "hang" in faults:
@@ -90,8 +91,9 @@ class ApiEndpoint:
         if latency_s:
             await asyncio.sleep(latency_s)
         if over or faults.keys() & {"too-many", "too-many-http"}:
+            wait = b"%d" % settings.retry_after_s
             if "too-many-http" in faults or (over and settings.rate_limit_http):
-                await send_bytes(send, 429, TOO_MANY, headers=[(b"retry-after", b"1")])
+                await send_bytes(send, 429, TOO_MANY, headers=[(b"retry-after", wait)])
             else:
                 await send_bytes(send, 200, TOO_MANY)
         elif "http" in faults:

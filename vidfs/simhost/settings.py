@@ -21,6 +21,9 @@ class Settings:
     rate_limit_http: bool = field(
         default=False, metadata={_HELP: "over the limit: HTTP 429 instead of JSON only"}
     )
+    retry_after_s: int = field(
+        default=1, metadata={_HELP: "seconds that an HTTP 429 asks to wait (Retry-After)"}
+    )
     parallel_limit: int = field(
         default=0, metadata={_HELP: "API calls at once; one more gets HTTP 520 in plain text"}
     )

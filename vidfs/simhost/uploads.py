@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlencode
 
 from starlette.types import Receive, Scope, Send
 
@@ -191,6 +192,9 @@ class UploadNode:
             await send_html(send, 400)
             return
         await read_multipart(account, boundary, pieces, form)
+        sent = [*form.fields.items(), *((file.name, file.filename) for file in form.files)]
+        query = scope["query_string"].decode("latin-1")
+        account.queries.append(("upload", "&".join(filter(None, (query, urlencode(sent))))))
         if "hang" in faults:
             await hang(receive)
         if account.media_latency_s:

@@ -286,7 +286,7 @@ def file_dmca(call: Call) -> Fields:
 
 def file_encodings(call: Call) -> Fields:
     account = call.account
-    wanted = call.get("code")
+    wanted = call.get("code") or call.get("file_code")  # the latter: XG
     items: list[Fields] = []
     for row in account.store.list_transcoding():
         if (wanted and row.code != wanted) or row.transcode_at is None:

@@ -20,6 +20,8 @@ SETTLE_S = 600.0
 
 TRASH_FOLDER = "vidfs trash"
 TRASH_PREFIX = "vidfs-trash~"
+TRASH_META = "trash_folder"
+"""Meta of the catalogue: the trash folder's id, for hosts that can't list folders' names."""
 
 Key = tuple[NodeKind, str]  # kind and the host's identifier
 
@@ -70,6 +72,8 @@ class Merge:
         tree = self._tree
         files = [f for f in self._listing.files if self._is_shown(f)]
         folders = [f for f in self._listing.folders if not self._is_trash(f)]
+        if not self._listing.folders_complete:
+            folders = self._unknown(folders)
         elsewhere = self._elsewhere(by_remote, files, folders)
         inode = tree._store.next_inode()
         seen: set[Key] = set()
@@ -115,6 +119,13 @@ class Merge:
         at_root = self._folder.inode == ROOT_INODE
         return folder.name.startswith(TRASH_PREFIX) or (at_root and folder.name == TRASH_FOLDER)
 
+    def _unknown(self, folders: Sequence[RemoteFolder]) -> list[RemoteFolder]:
+        """Those of *folders*, which come without name and place, that the tree has nowhere."""
+        store = self._tree._store
+        known = store.inodes_by_remote(NodeKind.FOLDER, [str(f.folder) for f in folders])
+        trash = store.find_meta(TRASH_META)
+        return [f for f in folders if f.folder not in known and f.folder != trash]
+
     def _is_buried(self, kind: NodeKind, remote: str) -> bool:
         if not self._tombstones:
             return False
@@ -129,6 +140,8 @@ class Merge:
         )
 
     def _keep_unlisted(self, node: Node) -> bool:
+        if node.is_folder and not self._listing.folders_complete:
+            return True
         return self._is_ours(node) or self._tree._is_pinned(node)
 
     def _create(
@@ -212,8 +225,11 @@ class Merge:
             node.sha1, changed = remote.sha1, True
         if remote.readable != node.readable:
             node.readable, changed = remote.readable, True
+        known = self._known_extras.get(node.inode)
         extra = to_extra(remote)
-        if extra != self._known_extras.get(node.inode):
+        if known is not None and extra != known:
+            extra = _joined(known, remote)
+        if extra != known:
             self._extras.append((extra, node.inode))
         return changed
 
@@ -281,6 +297,23 @@ def _key_of(remote: RemoteFolder | RemoteFile) -> Key:
 
 def to_extra(remote: RemoteFile) -> str | None:
     """The column `extra` of a file's row."""
+    return _to_json(_extra_of(remote))
+
+
+def _joined(known: str, remote: RemoteFile) -> str | None:
+    """What is *known* of a file and what *remote* says of it, which wins where it says so."""
+    kept = msgspec.json.decode(known, type=dict[str, str])
+    return _to_json(
+        {name: value for name, value in kept.items() if remote.extra.get(name) != ""}
+        | _extra_of(remote)
+    )
+
+
+def _to_json(extra: dict[str, str]) -> str | None:
+    return msgspec.json.encode(extra).decode() if extra else None
+
+
+def _extra_of(remote: RemoteFile) -> dict[str, str]:
     extra = {name: value for name, value in remote.extra.items() if value != ""}
     if remote.length_s is not None:
         extra["length_s"] = f"{remote.length_s:g}"
@@ -288,4 +321,4 @@ def to_extra(remote: RemoteFile) -> str | None:
         extra["can_play"] = "1" if remote.can_play else "0"
     if remote.status:
         extra["status"] = remote.status
-    return msgspec.json.encode(extra).decode() if extra else None
+    return extra

@@ -124,9 +124,9 @@ class Files:
         )
 
     def _register(self, handle: Handle) -> int:
+        self._join(handle, self._writeback.find(handle.node.inode))
         fh, self._next_fh = self._next_fh, self._next_fh + 1
         self._handles[fh] = handle
-        self._join(handle, self._writeback.find(handle.node.inode))
         return fh
 
     def get(self, fh: int) -> Handle:
@@ -141,6 +141,8 @@ class Files:
             return local
         if handle.local is not None and local is None and handle.local.done:
             return handle.local  # at the host by now; this handle goes on reading its own
+        if local is not None:
+            local.file.wake()
         self._leave(handle)
         if local is not None:
             local.handles += 1

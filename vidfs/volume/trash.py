@@ -12,12 +12,10 @@ import trio
 
 from vidfs.errors import HostNotFoundError, NamespaceAbilityError
 from vidfs.hosts.api import VideoHost
-from vidfs.tree.merge import TRASH_FOLDER, TRASH_PREFIX
+from vidfs.tree.merge import TRASH_FOLDER, TRASH_META, TRASH_PREFIX
 from vidfs.tree.node import Node
 from vidfs.tree.tree import Tree
 from vidfs.types import FileCode, FolderId
-
-_META_KEY = "trash_folder"
 
 Move = Callable[[FolderId], Awaitable[None]]
 
@@ -68,13 +66,13 @@ class Trash:
             await move(folder)
         except HostNotFoundError:
             # Either what is moved is gone, or somebody removed the trash: find out once.
-            self._tree.save_meta(_META_KEY, "")
+            self._tree.save_meta(TRASH_META, "")
             await move(await self._get_folder())
 
     async def _get_folder(self) -> FolderId:
         """The trash folder's id, made where there is none."""
         async with self._folder_lock:
-            known = self._tree.find_meta(_META_KEY)
+            known = self._tree.find_meta(TRASH_META)
             if known:
                 return FolderId(known)
             listing = await self._host.list_folder(self._host.root)
@@ -84,5 +82,5 @@ class Trash:
                     break
             else:
                 found = await self._host.create_folder(self._host.root, TRASH_FOLDER)
-            self._tree.save_meta(_META_KEY, found)
+            self._tree.save_meta(TRASH_META, found)
             return found

@@ -56,6 +56,7 @@ from vidfs.types import (
     JobState,
     NodeKind,
 )
+from vidfs.volume.abilities import probe_abilities, restore_abilities
 from vidfs.volume.attributes import CONTROL, Attributes
 from vidfs.volume.files import Files
 from vidfs.volume.settings import Attr, Space, UploadStatus, VolumeSettings, VolumeStatus
@@ -101,6 +102,8 @@ class Volume:
         self._store = Store(state_dir / "catalogue.sqlite")
         self._spool = Spool(state_dir / "spool")
         self._cache = ChunkCache(cache_dir, size_bytes_max=settings.cache_size_bytes)
+        self._declared = host.capabilities
+        self._knows_abilities = restore_abilities(host, self._store)
         any_file = host.capabilities.stores_any_file
         self._default_extension = "" if any_file else settings.default_extension
         self.tree = Tree(
@@ -177,7 +180,8 @@ class Volume:
         try:
             known = self.tree.has_catalogue
             with trio.fail_after(_START_KNOWN_DEADLINE_S if known else _START_DEADLINE_S):
-                await self._host.probe()
+                if not self._knows_abilities:
+                    await probe_abilities(self._host, self._store, declared=self._declared)
                 info = await self._host.account_info()
                 self._remember_space(info)
         except AccessDeniedError:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from vidfs.content.chunkcache import ChunkCache
 from vidfs.content.spool import Spool, SpoolFile
@@ -17,6 +17,7 @@ from vidfs.errors import (
     HostError,
     HostNotFoundError,
     HostServerError,
+    MoveAbilityError,
     SpoolDamagedError,
     SpoolError,
 )
@@ -260,6 +261,9 @@ class Writeback:
             codes = self.give_up(victim)
             if victim.remote is not None:
                 codes.append(FileCode(victim.remote))
+            for name, value in self._tree.load_extra(victim).items():
+                if name in self._host.capabilities.edit_fields:
+                    self._tree.set_extra(node, name, value)
             self._tree.remove(victim)
             job.obsolete.extend(code for code in codes if code not in job.obsolete)
             self._journal.save(job)
@@ -332,12 +336,13 @@ class Writeback:
             return configured
         # Its own older bytes, else the file that it took the place of last.
         codes = [FileCode(node.remote)] if node.remote is not None else job.obsolete[::-1]
+        extra = self._tree.load_extra(node)  # hosts don't tell all that can be set
         try:
             infos = await self._host.file_info(codes)
         except HostNotFoundError:
-            return configured
+            infos = {}
         info = next((infos[code] for code in codes if code in infos), None)
-        return configured if info is None else to_upload_options(info, configured)
+        return to_upload_options(extra | dict(info.extra if info else {}), configured)
 
     def owns(self, code: FileCode) -> bool:
         return self._tree.find_by_remote(NodeKind.FILE, code) is not None or any(
@@ -390,6 +395,9 @@ class Writeback:
         new_folder = FolderId(parent.remote or "") if parent.remote != seen_folder else None
         if new_title is None and new_folder is None:
             return place
+        if new_folder is not None and not self._host.capabilities.move_file:
+            await self._clone_into(job, title, new_folder)
+            return place
         try:
             await self._host.edit_file(job.code, title=new_title, folder=new_folder)
         except HostNotFoundError:
@@ -399,6 +407,26 @@ class Writeback:
         if new_title is not None:
             self._tree.record_title(node, new_title)
         return place
+
+    async def _clone_into(self, job: Job, title: str, folder: FolderId) -> None:
+        """Get *job*'s file into *folder* where files can't be moved but cloned: the clone is
+        the upload then, and what landed elsewhere is removed like what it replaces.
+
+        Errors: MoveAbilityError. Source: API_FACTS §1.3 (the only way into a folder with the
+        older document's calls).
+        """
+        assert job.code is not None
+        if not self._host.capabilities.clone:
+            raise MoveAbilityError(f"{self._host.name} can't move files")
+        # An earlier attempt may have made it without our learning of it.
+        clone = await self.queue.find_copy(job, folder)
+        if clone is None:
+            clone = await self._host.clone_file(job.code, title=title, folder=folder)
+        with self._journal.durable():
+            job.obsolete.append(job.code)
+            job.code = clone
+            self.record_code(job)
+            self._journal.save(job)
 
     async def _find_info(self, code: FileCode) -> RemoteFile | None:
         """What the host says of a new upload; some say nothing for a while."""
@@ -452,9 +480,8 @@ class Writeback:
         self._locals.clear()
 
 
-def to_upload_options(info: RemoteFile, default: UploadOptions) -> UploadOptions:
-    """The settings of an existing file, for the one that replaces it."""
-    extra = info.extra
+def to_upload_options(extra: Mapping[str, str], default: UploadOptions) -> UploadOptions:
+    """The settings of an existing file, by attribute name, for the one that replaces it."""
 
     def flag(name: str, otherwise: bool | None) -> bool | None:
         return extra[name] == "1" if name in extra else otherwise

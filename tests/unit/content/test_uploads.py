@@ -793,8 +793,9 @@ def test_an_upload_that_lands_in_the_root_first_is_known_as_ours_there(tmp_path:
             bench.queue.seal(bench.write())
             await settle()
             [(code, stored)] = bench.host.stored.items()
-            assert not bench.queue.is_ours(stored.file), "not there yet, so not looked for there"
-            bench.host.change(code, folder=bench.host.root)
+            assert stored.file.folder == bench.host.root
             assert bench.queue.is_ours(stored.file)
+            bench.host.change(code, folder=films)
+            assert not bench.queue.is_ours(stored.file), "it can't have got there by itself"
 
     run(main)

@@ -349,7 +349,9 @@ def test_upload_fields_are_those_the_dialect_has() -> None:
     ],
 )  # fmt: skip
 def test_the_original_is_chosen(result: object) -> None:
-    host, _ = xvs("xvs", {"file/direct_link": HEAD + json.dumps(result) + "}"})
+    host, _ = xvs(
+        "xvs", {"file/direct_link": HEAD + json.dumps(result) + "}", "file/info": HEAD + INFO}
+    )
     link = run(lambda: host.open_link(CODE))
     assert (link.url, link.size_bytes) == ("https://h/o", 7)
     assert run(lambda: host.find_size(CODE)) == 7

@@ -89,7 +89,8 @@ class Rig:
             self.volume.files.release(fh)
 
     async def names(self, parent: Inode = ROOT_INODE) -> list[str]:
-        return sorted(name for name, _ in await self.volume.list_folder(parent))
+        await self.volume.ensure_listed(parent)
+        return sorted(name for name, _ in self.volume.list_folder(parent))
 
     async def until(self, condition: Callable[[], bool]) -> None:
         while not condition():  # noqa: ASYNC110 - of things that nobody announces
@@ -175,6 +176,22 @@ def test_a_reader_that_outlives_an_upload_does_not_disturb_the_next_writer(rig: 
 
     run(main)
     assert rig.at_host() == {"a.mp4": b"SECOND"}
+
+
+def test_a_reader_that_opened_before_the_upload_ended_reads_on(rig: Rig) -> None:
+    async def main() -> None:
+        sent = trio.Event()
+        rig.host.on("upload", sent.wait)
+        async with rig.open() as volume:
+            await rig.write("a.mp4", b"film")
+            reader = await rig.open_file("a.mp4", os.O_RDONLY)
+            sent.set()
+            await volume.wait_uploads()
+            await volume.unlink(ROOT_INODE, "a.mp4")
+            assert await volume.files.read(reader, 0, 100) == b"film"
+            await rig.close(reader)
+
+    run(main)
 
 
 def test_truncating_while_another_fetches_the_old_bytes_leaves_one_upload(rig: Rig) -> None:

@@ -1,0 +1,250 @@
+"""Hosts and networks misbehave: closed files arrive all the same, once, or are parked."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from tests.simulated.rig import Rig, run
+from vidfs.errors import UploadRefusedError, VidfsError
+from vidfs.types import ROOT_INODE, JobState
+
+FILM = b"some film" * 50_000
+
+PASSING = [
+    "drop-before:times=1",
+    "drop-after:times=1",
+    "drop-at=100000:times=1",
+    "http=500:times=2",
+    "status=500:times=1",
+    "html:times=1",
+    "plain:times=1",
+    "cut:times=1",
+    "truncate:times=1",
+    "slow=300",
+    "too-many:times=1",
+    "string-status",
+]
+
+
+@pytest.mark.parametrize("action", PASSING)
+def test_an_upload_that_meets_trouble_arrives_once(rig: Rig, action: str) -> None:
+    async def main() -> None:
+        async with rig.open() as volume:
+            rig.fault("upload", action)
+            await rig.write("a.mp4", FILM)
+            assert await volume.wait_uploads() == 0, volume.status()
+            await volume.refresh("")
+            assert await rig.names() == ["a.mp4"]
+
+    run(main)
+    assert rig.at_host() == {"a.mp4": FILM}
+
+
+@pytest.mark.parametrize("action", ["undef", "refuse=unallowed extension", "refuse=quota reached"])
+def test_a_refusal_parks_keeps_the_bytes_and_says_why(rig: Rig, action: str) -> None:
+    async def main() -> None:
+        async with rig.open() as volume:
+            rig.fault("upload", f"{action}:times=1")
+            await rig.write("a.mp4", FILM)
+            await rig.until_state(JobState.PARKED)
+            [upload] = volume.status().uploads
+            assert (upload.path, upload.state) == ("/a.mp4", "parked")
+            assert upload.reason
+            assert await rig.read("a.mp4") == FILM
+            assert rig.at_host() == {}
+        async with rig.open() as volume:
+            assert volume.status().parked == 1
+            assert await rig.read("a.mp4") == FILM
+            assert volume.retry() == 1
+            await rig.settle()
+
+    run(main)
+    assert rig.at_host() == {"a.mp4": FILM}
+
+
+@pytest.mark.parametrize("action", ["drop-before", "drop-after", "http=500", "html", "cut"])
+def test_trouble_with_every_second_call_is_overcome(rig: Rig, action: str) -> None:
+    """Listings, upload servers, verifications: each call fails every other time."""
+
+    async def main() -> None:
+        async with rig.open() as volume:
+            await rig.names()
+            for call in ("file/list", "folder/list", "file/listfolder", "upload/server",
+                         "file/ul", "file/info", "file/edit", "file/rename", "account/info"):  # fmt: skip
+                rig.fault(call, f"{action}:every=2")
+            for number in range(3):
+                await rig.write(f"{number}.mp4", FILM[number:])
+            assert await volume.wait_uploads() == 0, volume.status()
+            rig.host.clear_faults()
+            await volume.refresh("")
+            assert await rig.names() == ["0.mp4", "1.mp4", "2.mp4"]
+
+    run(main)
+    assert rig.at_host() == {f"{number}.mp4": FILM[number:] for number in range(3)}
+
+
+def test_close_waits_for_the_host_and_reports_its_refusal(rig: Rig) -> None:
+    async def main() -> None:
+        async with rig.open(upload_on_close=True):
+            await rig.write("a.mp4", FILM)
+            assert rig.at_host() == {"a.mp4": FILM}
+            rig.fault("upload", "refuse=not like this")
+            fh, _ = await rig.start_writing("b.mp4", FILM)
+            with pytest.raises(UploadRefusedError):
+                await rig.volume.files.flush(fh)
+            rig.volume.files.release(fh)
+
+    run(main)
+
+
+def test_a_host_that_goes_away_is_waited_for(rig: Rig) -> None:
+    async def main() -> None:
+        async with rig.open() as volume:
+            await rig.names()
+            rig.host.stop()
+            try:
+                await rig.write("a.mp4", FILM)
+                assert await rig.read("a.mp4") == FILM
+                assert await rig.names() == ["a.mp4"]
+            finally:
+                rig.host.start()
+            volume.retry()
+            await rig.settle()
+
+    run(main)
+    assert rig.at_host() == {"a.mp4": FILM}
+
+
+def test_a_listing_that_lags_neither_hides_nor_revives_what_we_changed(rig: Rig) -> None:
+    rig.host.add_file(rig.dialect, "gone.mp4", b"gone")
+    rig.host.add_file(rig.dialect, "old.mp4", b"renamed")
+
+    async def main() -> None:
+        async with rig.open() as volume:
+            assert await rig.names() == ["gone.mp4", "old.mp4"]
+            rig.host.set(listing_lag_ms=60_000)
+            await rig.unlink("gone.mp4")
+            await rig.rename("old.mp4", "new.mp4")
+            await rig.write("made.mp4", FILM)
+            await rig.settle()
+            for _ in range(3):
+                await volume.refresh("")
+                assert await rig.names() == ["made.mp4", "new.mp4"]
+        async with rig.open() as volume:
+            await volume.refresh("")
+            assert await rig.names() == ["made.mp4", "new.mp4"]
+            rig.host.set(listing_lag_ms=0)
+            await volume.refresh("")
+            assert await rig.names() == ["made.mp4", "new.mp4"]
+
+    run(main)
+    assert rig.at_host() == {"made.mp4": FILM, "new.mp4": b"renamed"}
+
+
+def test_a_lost_answer_and_a_lagging_listing_together_make_no_second_copy(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vidfs.content.uploads.OUTCOME_GRACE_S", 4.0)
+
+    async def main() -> None:
+        async with rig.open():
+            rig.host.set(listing_lag_ms=1500)
+            rig.fault("upload", "drop-after:times=1")
+            await rig.write("a.mp4", FILM)
+            await rig.settle()
+
+    run(main)
+    assert rig.at_host() == {"a.mp4": FILM}
+    assert rig.uploads() == 1
+
+
+def test_a_new_file_unknown_to_the_host_for_a_while_is_verified_later(rig: Rig) -> None:
+    rig.host.set(new_file_404_ms=1500)
+
+    async def main() -> None:
+        async with rig.open() as volume:
+            await rig.write("a.mp4", FILM)
+            assert await volume.wait_uploads() == 0, volume.status()
+
+    run(main)
+    assert rig.at_host() == {"a.mp4": FILM}
+
+
+@pytest.mark.parametrize("dialect", ["xvs", "fruithosted"], indirect=True)
+@pytest.mark.parametrize(
+    "action", ["drop-at=200000:times=2", "http=500:times=2", "ignore-range", "slow=20",
+               "drop-before:times=2"]
+)  # fmt: skip
+def test_a_download_that_meets_trouble_is_read_right(rig: Rig, action: str) -> None:
+    content = os.urandom(900_000)
+    rig.host.add_file(rig.dialect, "a.mp4", content)
+
+    async def main() -> None:
+        async with rig.open():
+            rig.fault("download", action)
+            assert await rig.read("a.mp4") == content
+
+    run(main)
+
+
+@pytest.mark.parametrize("dialect", ["xvs", "fruithosted"], indirect=True)
+def test_a_link_that_expires_between_two_reads_is_renewed_once(rig: Rig) -> None:
+    content = os.urandom(40 << 20)
+    rig.host.add_file(rig.dialect, "a.mp4", content)
+    call = "file/direct_link" if rig.dialect == "xvs" else "file/dl"
+
+    async def main() -> None:
+        async with rig.open() as volume:
+            attr = await volume.lookup(ROOT_INODE, "a.mp4")
+            assert attr is not None
+            fh = await volume.open(attr.inode, os.O_RDONLY)
+            assert await volume.files.read(fh, 0, 1000) == content[:1000]
+            rig.host.request("DELETE", f"{rig.dialect}/links")
+            rig.host.reset_calls(rig.dialect)
+            for at in range(20 << 20, 21 << 20, 100_000):
+                assert await volume.files.read(fh, at, 1000) == content[at : at + 1000]
+            assert rig.host.calls(rig.dialect)[call] == 1
+            await rig.close(fh)
+
+    run(main)
+
+
+@pytest.mark.parametrize("dialect", ["xvs", "fruithosted"], indirect=True)
+def test_bytes_that_cannot_be_had_are_an_error_and_no_bytes(rig: Rig) -> None:
+    rig.host.add_file(rig.dialect, "a.mp4", FILM)
+
+    async def main() -> None:
+        async with rig.open() as volume:
+            attr = await volume.lookup(ROOT_INODE, "a.mp4")
+            assert attr is not None
+            rig.fault("download", "status=404")
+            with pytest.raises(VidfsError):
+                await rig.read("a.mp4")
+            rig.host.clear_faults()
+            assert await rig.read("a.mp4") == FILM
+
+    run(main)
+
+
+@pytest.mark.parametrize("place", [0, 1, 2, 3])
+def test_kills_in_a_row_end_with_one_copy(rig: Rig, place: int) -> None:
+    """Killed while sending, then while looking for the copy, then while verifying."""
+
+    async def main() -> None:
+        rig.fault("upload", "slow=300")
+        async with rig.open():
+            await rig.write("a.mp4", FILM)
+            await rig.until_state(JobState.SENDING)
+            rig.kill()
+        for _ in range(place):
+            rig.fault("*", "slow=100")
+            async with rig.open():
+                rig.kill()
+        rig.host.clear_faults()
+        async with rig.open():
+            await rig.settle()
+
+    run(main)
+    assert rig.at_host() == {"a.mp4": FILM}
