@@ -17,6 +17,7 @@ from vidfs.cli.output import (
     to_plain,
 )
 from vidfs.cli.session import Session
+from vidfs.errors import AbilityError
 
 if TYPE_CHECKING:
     from vidfs.app.remote import RemoteAccount
@@ -48,6 +49,8 @@ def dmca(session: Session, last: int | None, as_json: bool, account: str) -> Non
 
         able = remote.host.capabilities.dmca_list
         extras = remote.extras(able, "list_dmca", "list reported files")
+        if last is not None and "last" not in getattr(remote.dialect, "dmca_fields", ()):
+            raise AbilityError(f"{remote.host.name} can't list reported files by time")
         found = await extras.list_dmca(last)
         paths = [remote.names.find_parts(NodeKind.FILE, str(one.code)) for one in found]
         return remote.host.name, [

@@ -15,8 +15,8 @@ import logging
 import math
 import random
 import time
-from collections.abc import Awaitable, Callable, Collection, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -29,6 +29,7 @@ from vidfs.errors import (
     OutcomeUnknownError,
     SpoolDamagedError,
     SpoolError,
+    SpoolFullError,
     TransientHostError,
     VidfsError,
 )
@@ -50,6 +51,10 @@ T = TypeVar("T")
 
 _CALL_DEADLINE_S = 120.0  # listing, verifying: each step beside the upload itself
 _RETRY_S_MAX = 300.0
+_FULL_DISK_PAUSE_S = 10.0
+_DRIVEN = frozenset(  # states that the queue takes further by itself
+    {JobState.SEALED, JobState.QUEUED, JobState.SENDING, JobState.CONFIRMING}
+)
 
 
 class Journal(Protocol):
@@ -148,7 +153,8 @@ class UploadQueue:
         """*job*'s file was closed: sync it, hash it, send it. Checkpoint: none."""
         job.state = JobState.SEALED
         job.reason, job.not_before = "", 0.0
-        self._journal.save(job)
+        with self._row_may_lag(job):
+            self._journal.save(job)
         self._start_sealing(job)
         self._notify()
 
@@ -235,9 +241,6 @@ class UploadQueue:
         try:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
-                for job in list(self._jobs.values()):
-                    if job.state is JobState.SEALED:
-                        self._start_sealing(job)
                 task_status.started()
                 while True:
                     wake = self._wake
@@ -258,14 +261,12 @@ class UploadQueue:
         now = self._clock()
         next_at = now + 3600.0
         for job in self._jobs.values():
-            if job.id in self._running or job.state not in (
-                JobState.QUEUED,
-                JobState.SENDING,
-                JobState.CONFIRMING,
-            ):
+            if job.id in self._running or job.id in self._sealing or job.state not in _DRIVEN:
                 continue
             if job.not_before > now:
                 next_at = min(next_at, job.not_before)
+            elif job.state is JobState.SEALED:
+                self._start_sealing(job)
             elif len(self._running) < self._workers_max:
                 scope = trio.CancelScope()
                 self._running[job.id] = scope
@@ -281,46 +282,33 @@ class UploadQueue:
 
     async def _seal(self, job: Job, scope: trio.CancelScope) -> None:
         wants_sha256 = self._host.capabilities.upload_hash == "sha256"
-        with scope:
-            try:
+        try:
+            with scope:
                 async with self._seal_limit:
                     sealed = await _step(scope, self._spool.seal(job.id, sha256=wants_sha256))
-            except SpoolError as error:
-                self.hold(job, JobState.PARKED, str(error))
-                return
-            except Exception:
-                log.exception("upload %d could not be sealed", job.id)
-                self.hold(job, JobState.PARKED, "an unforeseen error, see the log")
-                return
-            if job.size_bytes and sealed.size_bytes != job.size_bytes:
-                self.hold(job, JobState.PARKED, "the spool holds other bytes than were closed")
-                return
-            job.size_bytes = sealed.size_bytes
-            job.sha1, job.sha256 = sealed.sha1, sealed.sha256
-            job.state = JobState.QUEUED
-            self._journal.save(job, durable=True)
-        if self._sealing.get(job.id) is scope:
-            del self._sealing[job.id]
-        self._notify()
+                if job.size_bytes and sealed.size_bytes != job.size_bytes:
+                    raise SpoolDamagedError("the spool holds other bytes than were closed")
+                job.size_bytes = sealed.size_bytes
+                job.sha1, job.sha256 = sealed.sha1, sealed.sha256
+                job.state = JobState.QUEUED
+                try:
+                    self._journal.save(job, durable=True)
+                except SpoolError:
+                    job.state = JobState.SEALED
+                    raise
+        except Exception as error:
+            self._failed(job, error)
+        finally:
+            if self._sealing.get(job.id) is scope:
+                del self._sealing[job.id]
+            self._notify()
 
     async def _work(self, job: Job, scope: trio.CancelScope) -> None:
         try:
             with scope:
                 await self._advance(job, scope)
-        except TransientHostError as error:
-            self._postpone(job, error)
-        except OutcomeUnknownError as error:
-            # Stays in `sending`: the host is asked first.
-            job.reason, job.not_before, job.body_out = str(error), 0.0, True
-            self._journal.save(job)
-        except trio.TooSlowError:
-            self._postpone(job, TransientHostError("the host didn't answer in time"))
-        except VidfsError as error:
-            self.hold(job, JobState.PARKED, str(error))
-            log.warning("upload %d is parked: %s", job.id, error)
-        except Exception:
-            log.exception("upload %d met an unforeseen error", job.id)
-            self.hold(job, JobState.PARKED, "an unforeseen error, see the log")
+        except Exception as error:
+            self._failed(job, error)
         finally:
             if self._running.get(job.id) is scope:
                 del self._running[job.id]
@@ -329,17 +317,49 @@ class UploadQueue:
                     self._give_back(job)
             self._notify()
 
+    def _failed(self, job: Job, error: Exception) -> None:
+        """Decide what *error* means for *job*."""
+        with self._row_may_lag(job):
+            if isinstance(error, TransientHostError | SpoolFullError):
+                self._postpone(job, error)
+            elif isinstance(error, OutcomeUnknownError):
+                # Stays in `sending`: the host is asked first.
+                job.reason, job.not_before, job.body_out = str(error), 0.0, True
+                self._journal.save(job)
+            elif isinstance(error, trio.TooSlowError):
+                self._postpone(job, TransientHostError("the host didn't answer in time"))
+            elif isinstance(error, VidfsError):
+                log.warning("upload %d is parked: %s", job.id, error)
+                self.hold(job, JobState.PARKED, str(error))
+            else:
+                log.error("upload %d met an unforeseen error", job.id, exc_info=error)
+                self.hold(job, JobState.PARKED, "an unforeseen error, see the log")
+
+    @contextmanager
+    def _row_may_lag(self, job: Job) -> Iterator[None]:
+        """Go on with *job* although its row can't be written: the disk is full.
+
+        The row then tells of an earlier step, from which a restart loses nothing either.
+        """
+        try:
+            yield
+        except SpoolError as error:
+            log.warning("upload %d: %s", job.id, error)
+            job.not_before = max(job.not_before, self._clock() + _FULL_DISK_PAUSE_S)
+
     def _give_back(self, job: Job) -> None:
         """No attempt is under way any more, for certain."""
         job.state = JobState.QUEUED
         job.sent_folder = job.sent_title = job.sent_at = None
-        self._journal.save(job)
+        with self._row_may_lag(job):
+            self._journal.save(job)
 
-    def _postpone(self, job: Job, error: TransientHostError) -> None:
+    def _postpone(self, job: Job, error: TransientHostError | SpoolFullError) -> None:
         """Try again later; what is known of an attempt under way stays known."""
         job.failures += 1
         backoff_s = min(_RETRY_S_MAX, 0.5 * 2.0 ** min(job.failures, 12))
-        delay_s = max(backoff_s * random.uniform(0.5, 1.0), error.retry_after_s or 0.0)
+        asked_s = error.retry_after_s if isinstance(error, TransientHostError) else None
+        delay_s = max(backoff_s * random.uniform(0.5, 1.0), asked_s or 0.0)
         job.reason, job.not_before = str(error), self._clock() + delay_s
         self._journal.save(job)
         log.info("upload %d again in %.0f s: %s", job.id, delay_s, error)
@@ -403,9 +423,14 @@ class UploadQueue:
     def _learn(self, job: Job, code: FileCode) -> None:
         job.code, job.state, job.reason = code, JobState.CONFIRMING, ""
         job.failures = 0
-        with self._journal.durable():
-            self._target.record_code(job)
-            self._journal.save(job)
+        try:
+            with self._journal.durable():
+                self._target.record_code(job)
+                self._journal.save(job)
+        except SpoolError:
+            # Not written down, so not known: the host will be asked.
+            job.code, job.state, job.body_out = None, JobState.SENDING, True
+            raise
         self._notify()
 
     async def _settle_ghost(self, job: Job) -> None:

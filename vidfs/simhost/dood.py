@@ -366,6 +366,7 @@ DOODSTREAM = Record(
     login_length=12,
     post_calls=True,
     extensions=frozenset("mkv mp4 wmv avi mpeg4 mpegps flv 3gp webm mov mpg m4v".split()),
+    wrong_key_text="Wrong Auth",  # its clients look for this spelling (API_FACTS §1.5)
     page_max=200,
     file_page="d/{code}",
     upload_answer="result",

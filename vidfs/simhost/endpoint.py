@@ -165,4 +165,4 @@ class ApiEndpoint:
         if len(key) < 16 or not all(c in record.key_alphabet for c in key):
             raise ApiError(400, "Invalid key")
         if key != account.key:
-            raise ApiError(403, "Wrong auth")
+            raise ApiError(403, record.wrong_key_text)

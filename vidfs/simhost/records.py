@@ -65,6 +65,7 @@ class Record:
     post_calls: bool  # API calls may also be sent as POST
     extensions: frozenset[str] | None  # lower case; None: takes any file
     missing_call: tuple[int, str] = (400, "Invalid operation")  # for a module switched off
+    wrong_key_text: str = "Wrong auth"  # of the form family, for a key that isn't one
     page_size: int = 50
     page_max: int = 0
     quota_bytes: int = 1 << 40  # 0: unlimited

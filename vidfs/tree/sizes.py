@@ -118,6 +118,8 @@ class SizeFinder:
                         self._found(node, info.size_bytes)
         except VidfsError as error:
             log.debug("sizes of %d files not told: %s", len(nodes), error)
+        except Exception:
+            log.exception("asking for sizes broke")
         finally:
             self._answered(nodes)
 
@@ -129,6 +131,8 @@ class SizeFinder:
                     self._found(node, size_bytes)
         except VidfsError as error:
             log.debug("size of %s not told: %s", node.name, error)
+        except Exception:
+            log.exception("asking for a size broke")
         finally:
             self._answered([node])
 

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
-from vidfs.errors import SpoolDamagedError
+from vidfs.errors import SpoolDamagedError, SpoolError, SpoolFullError
 from vidfs.tree.node import Node, SizeSource
 from vidfs.types import ROOT_INODE, Inode, NodeKind
 
@@ -121,6 +122,28 @@ class Trashed:
     deleted_at: float  # Unix seconds
 
 
+class _Connection(sqlite3.Connection):
+    """Says what a full or broken disk means in our words."""
+
+    def execute(self, *args: Any) -> sqlite3.Cursor:
+        try:
+            return super().execute(*args)
+        except sqlite3.OperationalError as error:
+            raise _spool_error(error) from None
+
+    def executemany(self, *args: Any) -> sqlite3.Cursor:
+        try:
+            return super().executemany(*args)
+        except sqlite3.OperationalError as error:
+            raise _spool_error(error) from None
+
+
+def _spool_error(error: sqlite3.OperationalError) -> SpoolError:
+    if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+        return SpoolFullError("the disk of the catalogue is full")
+    return SpoolError(f"the catalogue: {error}")
+
+
 class Store:
     """The open catalogue. Not thread-safe, on purpose."""
 
@@ -136,7 +159,9 @@ class Store:
                 self.db = sqlite3.connect(address, uri=True, isolation_level=None)
                 self._check_readable()
                 return
-            self.db = sqlite3.connect(path, isolation_level=None, cached_statements=256)
+            self.db = sqlite3.connect(
+                path, isolation_level=None, cached_statements=256, factory=_Connection
+            )
             self.db.execute("PRAGMA journal_mode=WAL")
             self.db.execute("PRAGMA synchronous=NORMAL")
             self.db.execute("PRAGMA cache_size=-32768")  # 32 MiB at most
@@ -179,10 +204,11 @@ class Store:
         self.db.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self.db.execute("COMMIT")
         except BaseException:
-            self.db.execute("ROLLBACK")
+            with suppress(SpoolError):  # a full disk may have ended it already
+                self.db.execute("ROLLBACK")
             raise
-        self.db.execute("COMMIT")
 
     @contextmanager
     def durable(self) -> Iterator[None]:

@@ -246,6 +246,17 @@ class Tree:
         except TransientHostError as error:
             log.warning("%s is shown as last known: %s", self.path_of(folder), error)
 
+    async def look(self, folder: Node, name: str) -> Node | None:
+        """The entry *name* of *folder*; the host is asked where the listing is too old."""
+        if self.listed_at(folder) is None:
+            await self.ensure_fresh(folder)
+            return self.find_child(folder, name)
+        node = self.find_child(folder, name)
+        if node is None and folder.linked:
+            await self.ensure_fresh(folder)
+            node = self.find_child(folder, name)
+        return node
+
     def refresh_soon(self, folder: Node) -> None:
         """Start a refresh in the background unless one is under way."""
         if folder.inode not in self._flights:

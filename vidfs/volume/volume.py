@@ -1,17 +1,15 @@
 """The file system without FUSE: inode numbers and names in, attributes or a VidfsError out.
 
 Joins the tree (names, numbers) with content (bytes). Knows no HTTP, no SQL, no errno. Every
-method is safe to run many times at once; those that change a name hold that folder's lock
-while they ask the host, so that two changes to one name come one after the other.
+method is safe to run many times at once. Built of parts that own one thing each: `Files`
+(open files), `Changes` (names), `Writeback` (bytes on their way), `Attributes`, `Trash`.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import trio
@@ -22,24 +20,13 @@ from vidfs.content.reader import Readers
 from vidfs.content.spool import Spool
 from vidfs.errors import (
     AccessDeniedError,
-    ExistsError,
     HostError,
-    HostNotFoundError,
-    InvalidArgumentError,
     IsFolderError,
-    MediaTypeError,
-    MoveAbilityError,
-    NamespaceAbilityError,
-    NameTooLongError,
-    NotEmptyError,
-    NotFolderError,
     NotFoundError,
     ReadOnlyError,
 )
 from vidfs.hosts.api import AccountInfo, VideoHost
 from vidfs.tree.journal import SqlJournal
-from vidfs.tree.merge import TRASH_FOLDER, TRASH_PREFIX
-from vidfs.tree.names import is_scratch, title_for_rename
 from vidfs.tree.news import News
 from vidfs.tree.node import Node, SizeSource
 from vidfs.tree.sizes import SizeFinder
@@ -47,26 +34,22 @@ from vidfs.tree.store import Store
 from vidfs.tree.tree import Tree, TreeListener, TreeSettings
 from vidfs.tree.walk import Walker
 from vidfs.types import (
-    NAME_BYTES_MAX,
     ROOT_INODE,
-    FileCode,
-    FolderId,
     Inode,
     Job,
     JobState,
-    NodeKind,
 )
 from vidfs.volume.abilities import probe_abilities, restore_abilities
 from vidfs.volume.attributes import CONTROL, Attributes
+from vidfs.volume.changes import CHANGE_DEADLINE_S, Changes, change_deadline, check_name_length
 from vidfs.volume.files import Files
 from vidfs.volume.settings import Attr, Space, UploadStatus, VolumeSettings, VolumeStatus
 from vidfs.volume.trash import Trash
-from vidfs.volume.writeback import LocalFile, Writeback
+from vidfs.volume.writeback import Writeback
 
 log = logging.getLogger(__name__)
 
 ATTR_TTL_S = 3600.0  # changes are pushed to the kernel, so it may believe for long
-CHANGE_DEADLINE_S = 60.0  # for a call that changes something, with its retries
 _START_DEADLINE_S = 12.0  # for the host's first answer …
 _START_KNOWN_DEADLINE_S = 5.0  # … and where the catalogue can stand in for it
 _SPACE_TTL_S = 300.0
@@ -106,20 +89,7 @@ class Volume:
         self._knows_abilities = restore_abilities(host, self._store)
         any_file = host.capabilities.stores_any_file
         self._default_extension = "" if any_file else settings.default_extension
-        self.tree = Tree(
-            self._store,
-            host,
-            TreeSettings(
-                dir_ttl_s=settings.dir_ttl_s,
-                dir_stale_s=settings.dir_stale_s,
-                default_extension=self._default_extension,
-                keep_uploaded_sizes=settings.sizes == "uploaded",
-            ),
-            listener=self,
-            is_in_flight=lambda file: self.writeback.is_in_flight(file),
-            is_pinned=lambda node: self.writeback.is_pinned(node),
-            holds_original=lambda node: self.writeback.holds_original(node),
-        )
+        self.tree = self._make_tree()
         trash = Trash(self.tree, host)
         self.writeback = Writeback(
             tree=self.tree,
@@ -130,7 +100,6 @@ class Volume:
             trash=trash,
             settings=settings,
         )
-        self._trash = trash
         self._attributes = Attributes(self.tree, host, self.writeback)
         self._sizes = SizeFinder(
             self.tree,
@@ -159,11 +128,36 @@ class Volume:
             writeback=self.writeback,
             settings=settings,
         )
-        self._locks: dict[Inode, trio.Lock] = {}
+        self._changes = Changes(
+            tree=self.tree,
+            host=host,
+            files=self.files,
+            cache=self._cache,
+            writeback=self.writeback,
+            trash=trash,
+            settings=settings,
+            default_extension=self._default_extension,
+        )
         self._space: TTLCache[str, Space] = TTLCache(1, ttl=_SPACE_TTL_S)
         self._atimes_ns: LRUCache[Inode, int] = LRUCache(_ATIMES_MAX)
         self._root = self.tree.root
         self._note = ""
+
+    def _make_tree(self) -> Tree:
+        return Tree(
+            self._store,
+            self._host,
+            TreeSettings(
+                dir_ttl_s=self.settings.dir_ttl_s,
+                dir_stale_s=self.settings.dir_stale_s,
+                default_extension=self._default_extension,
+                keep_uploaded_sizes=self.settings.sizes == "uploaded",
+            ),
+            listener=self,
+            is_in_flight=lambda file: self.writeback.is_in_flight(file),
+            is_pinned=lambda node: self.writeback.is_pinned(node),
+            holds_original=lambda node: self.writeback.holds_original(node),
+        )
 
     # --- life --------------------------------------------------------------------------------
 
@@ -198,7 +192,7 @@ class Volume:
     async def _find_root(self) -> None:
         node = self.tree.root
         for part in filter(None, self.settings.source_folder.split("/")):
-            child = await self._look(node, part)
+            child = await self.tree.look(node, part)
             if child is None or not child.is_folder:
                 raise NotFoundError(
                     f"{self._host.name} has no folder {self.settings.source_folder}"
@@ -246,28 +240,18 @@ class Volume:
 
     async def lookup(self, parent: Inode, name: str) -> Attr | None:
         """Attributes of an entry; None if there is none of that name."""
-        _check_name_length(name)
+        check_name_length(name)
         folder = self._get_folder(parent)
         if name == ".":
             return self._attr(folder)
         if name == "..":
             at_top = folder is self._root
             return self._attr(folder if at_top else self.tree.get(folder.parent))
-        node = await self._look(folder, name)
+        node = await self.tree.look(folder, name)
         if node is None:
             return None
         await self._ensure_size(node)
         return self._attr(node)
-
-    async def _look(self, folder: Node, name: str) -> Node | None:
-        if self.tree.listed_at(folder) is None:
-            await self.tree.ensure_fresh(folder)
-            return self.tree.find_child(folder, name)
-        node = self.tree.find_child(folder, name)
-        if node is None and folder.linked:
-            await self.tree.ensure_fresh(folder)
-            node = self.tree.find_child(folder, name)
-        return node
 
     async def getattr(self, inode: Inode) -> Attr:
         node = self._get(inode)
@@ -339,187 +323,34 @@ class Volume:
         free = _PETABYTE if left is None or left < 0 else left
         self._space["space"] = Space(used + free, free, 0)
 
-    # --- making ------------------------------------------------------------------------------
+    # --- changing names ----------------------------------------------------------------------
 
     async def create(self, parent: Inode, name: str, flags: int) -> tuple[int, Attr]:
         """A new empty file, open. Errors: ExistsError, MediaTypeError …"""
         self._check_writable()
-        folder = self._get_folder(parent)
-        self._check_new_name(name)
-        self._check_media_type(name)
-        async with self._locked(folder):
-            node = await self._look(folder, name)
-            if node is not None:
-                if flags & os.O_EXCL:
-                    raise ExistsError(f"{name} exists")
-                if node.is_folder:
-                    raise IsFolderError(f"{name} is a folder")
-                return await self.files.open(node, flags), self._attr(node)
-            node = self.tree.add_file(folder, name)
-            try:
-                fh = self.files.create(node, flags)
-            except BaseException:
-                self.tree.remove(node)
-                raise
-            return fh, self._attr(node)
+        fh, node = await self._changes.create_file(self._get_folder(parent), name, flags)
+        return fh, self._attr(node)
 
     async def make_folder(self, parent: Inode, name: str) -> Attr:
         self._check_writable()
-        folder = self._get_folder(parent)
-        self._check_new_name(name)
-        async with self._locked(folder):
-            if await self._look(folder, name) is not None:
-                raise ExistsError(f"{name} exists")
-            if not self._host.capabilities.create_folder:
-                raise NamespaceAbilityError(f"{self._host.name} can't create folders")
-            with _change_deadline():
-                folder_id = await self._host.create_folder(FolderId(folder.remote or ""), name)
-            node = self.tree.find_by_remote(NodeKind.FOLDER, folder_id)
-            if node is None:
-                node = self.tree.add_folder(folder, name, folder_id)
-            return self._attr(node)
-
-    # --- removing ----------------------------------------------------------------------------
+        return self._attr(await self._changes.make_folder(self._get_folder(parent), name))
 
     async def unlink(self, parent: Inode, name: str) -> None:
         self._check_writable()
-        folder = self._get_folder(parent)
-        async with self._locked(folder):
-            node = await self._get_child(folder, name)
-            if node.is_folder:
-                raise IsFolderError(f"{name} is a folder")
-            await self._remove_file(node)
-
-    async def _remove_file(self, node: Node) -> None:
-        """Take *node* from the host and from the tree."""
-        if node.remote is not None:
-            if self.settings.delete_deny:
-                raise NamespaceAbilityError("deleting is switched off (delete=deny)")
-            with _change_deadline():
-                try:
-                    await self._trash.remove_file(node)
-                except HostNotFoundError:
-                    log.info("%s was already gone from the host", node.name)
-            self._cache.forget(FileCode(node.remote))
-        self.writeback.removed(node)
+        await self._changes.unlink(self._get_folder(parent), name)
 
     async def remove_folder(self, parent: Inode, name: str) -> None:
+        """Errors: NotEmptyError, by the host's own listing too."""
         self._check_writable()
-        folder = self._get_folder(parent)
-        async with self._locked_entry(folder, name, folder):
-            node = await self._get_child(folder, name)
-            if not node.is_folder:
-                raise NotFolderError(f"{name} is not a folder")
-            await self._remove_folder(node)
-
-    async def _remove_folder(self, node: Node) -> None:
-        """Remove *node*, whose own lock is held, so that nothing is put into it meanwhile."""
-        if self.settings.delete_deny:
-            raise NamespaceAbilityError("deleting is switched off (delete=deny)")
-        if self.tree.listed_at(node) is not None and self.tree.entries(node):
-            raise NotEmptyError(f"{node.name} is not empty")
-        with _change_deadline():
-            # A host's own deletion takes the videos inside with it: look for certain.
-            await self.tree.refresh_newest(node)
-            if self.tree.entries(node):
-                raise NotEmptyError(f"{node.name} is not empty")
-            await self._trash.remove_folder(node)
-        self.tree.remove(node)
-
-    # --- renaming ----------------------------------------------------------------------------
+        await self._changes.remove_folder(self._get_folder(parent), name)
 
     async def rename(
         self, old_parent: Inode, old_name: str, new_parent: Inode, new_name: str, *, replace: bool
     ) -> None:
         """POSIX rename. Errors: MoveAbilityError where the host can't move, so that `mv` copies."""
         self._check_writable()
-        self._check_new_name(new_name)
         source, target = self._get_folder(old_parent), self._get_folder(new_parent)
-        async with self._locked_entry(target, new_name, source, target):
-            node = await self._get_child(source, old_name)
-            victim = await self._look(target, new_name)
-            if victim is node:
-                return
-            if victim is not None:
-                if not replace:
-                    raise ExistsError(f"{new_name} exists")
-                _check_replaceable(node, victim)
-            if node.is_folder:
-                await self._rename_folder(node, target, new_name, victim)
-            else:
-                await self._rename_file(node, target, new_name, victim)
-
-    async def _rename_folder(
-        self, node: Node, target: Node, name: str, victim: Node | None
-    ) -> None:
-        if any(ancestor is node for ancestor in self._upwards(target)):
-            raise InvalidArgumentError("a folder can't be moved into itself")
-        assert node.remote is not None
-        can = self._host.capabilities
-        renames, moves = name != node.name, target.inode != node.parent
-        if moves and not can.move_folder:
-            raise MoveAbilityError(f"{self._host.name} can't move folders")
-        if renames and not can.rename_folder:
-            raise NamespaceAbilityError(f"{self._host.name} can't rename folders")
-        if victim is not None:
-            await self._remove_folder(victim)
-        with _change_deadline():
-            await self._host.edit_folder(
-                FolderId(node.remote),
-                name=name if renames else None,
-                parent=FolderId(target.remote or "") if moves else None,
-            )
-        self.tree.move(node, target, name, title=name)
-
-    def _upwards(self, node: Node) -> Iterator[Node]:
-        yield node
-        while node.parent != node.inode:
-            node = self.tree.get(node.parent)
-            yield node
-
-    async def _rename_file(self, node: Node, target: Node, name: str, victim: Node | None) -> None:
-        if extension_differs(node.name, name) or node.remote is None:
-            self._check_media_type(name)
-        local = self.writeback.find(node.inode)
-        if local is not None and (node.remote is None or local.job.pending):
-            await self._rename_local(node, local, target, name, victim)
-            return
-        assert node.remote is not None
-        can = self._host.capabilities
-        title = title_for_rename(name, node.title, self._default_extension)
-        moves = target.inode != node.parent
-        if moves and not can.move_file:
-            raise MoveAbilityError(f"{self._host.name} can't move files")
-        if title != node.title and not can.rename_file:
-            raise NamespaceAbilityError(f"{self._host.name} can't rename files")
-        if title != node.title or moves:
-            with _change_deadline():
-                await self._host.edit_file(
-                    FileCode(node.remote),
-                    title=title if title != node.title else None,
-                    folder=FolderId(target.remote or "") if moves else None,
-                )
-        if victim is not None:
-            await self._remove_file(victim)
-        self.tree.move(node, target, name, title=title)
-        self.writeback.renamed(node)
-
-    async def _rename_local(
-        self, node: Node, local: LocalFile, target: Node, name: str, victim: Node | None
-    ) -> None:
-        """Rename a file that is not at the host yet: its upload will bear the new name.
-
-        What it takes the place of goes once the new bytes are at the host.
-        """
-        moves = target.inode != node.parent
-        if node.remote is not None and moves and not self._host.capabilities.move_file:
-            raise MoveAbilityError(f"{self._host.name} can't move files")
-        if local.job.sent_at is not None and moves and not self._host.capabilities.move_file:
-            raise MoveAbilityError(f"{self._host.name} can't move files")
-        if victim is not None:
-            self.writeback.took_place(node, victim)
-        self.tree.move(node, target, name, title=None)
-        self.writeback.renamed(node)
+        await self._changes.rename(source, old_name, target, new_name, replace=replace)
 
     # --- attributes --------------------------------------------------------------------------
 
@@ -554,7 +385,7 @@ class Volume:
     async def set_attribute(self, inode: Inode, name: str, value: str) -> None:
         """Errors: ContentAbilityError where the host can't change it."""
         self._check_writable()
-        with _change_deadline():
+        with change_deadline():
             await self._attributes.set(self._get(inode), name, value)
 
     async def open(self, inode: Inode, flags: int) -> int:
@@ -653,79 +484,11 @@ class Volume:
 
     # --- inside -------------------------------------------------------------------------------
 
-    @asynccontextmanager
-    async def _locked(self, *folders: Node) -> AsyncIterator[None]:
-        """Hold the name locks of *folders*, taken in one order everywhere."""
-        async with AsyncExitStack() as stack:
-            for inode in sorted({folder.inode for folder in folders}):
-                lock = self._locks.setdefault(inode, trio.Lock())
-                await stack.enter_async_context(lock)
-                stack.callback(self._drop_idle_lock, inode, lock)
-            yield
-
-    @asynccontextmanager
-    async def _locked_entry(self, parent: Node, name: str, *folders: Node) -> AsyncIterator[None]:
-        """Hold the locks of *folders* and, if *name* in *parent* is a folder, its own."""
-        while True:
-            entry = await self._look(parent, name)
-            inner = [entry] if entry is not None and entry.is_folder else []
-            async with self._locked(*folders, *inner):
-                now = self.tree.find_child(parent, name)
-                if now is entry or now is None or not now.is_folder:
-                    yield
-                    return
-
-    def _drop_idle_lock(self, inode: Inode, lock: trio.Lock) -> None:
-        if not lock.statistics().tasks_waiting:
-            self._locks.pop(inode, None)
-
-    async def _get_child(self, folder: Node, name: str) -> Node:
-        node = await self._look(folder, name)
-        if node is None:
-            raise NotFoundError(f"no {name}")
-        return node
-
     def _check_writable(self) -> None:
         if self.settings.read_only:
             raise ReadOnlyError("mounted read-only")
-
-    def _check_new_name(self, name: str) -> None:
-        _check_name_length(name)
-        if name in ("", ".", "..") or "/" in name:
-            raise InvalidArgumentError("not a name")
-        if name == TRASH_FOLDER or name.startswith(TRASH_PREFIX):
-            raise NamespaceAbilityError(f"{name} is reserved for the trash")
-
-    def _check_media_type(self, name: str) -> None:
-        """Errors: MediaTypeError if the host would refuse a file of this name."""
-        if self.settings.other_files != "reject" or is_scratch(name, self.settings.scratch):
-            return
-        if not self.writeback.is_accepted(name):
-            raise MediaTypeError(f"{self._host.name} stores videos only: {name}")
-
-
-def extension_differs(old: str, new: str) -> bool:
-    return old.rpartition(".")[2].lower() != new.rpartition(".")[2].lower()
-
-
-def _check_name_length(name: str) -> None:
-    if len(name.encode("utf-8", "surrogateescape")) > NAME_BYTES_MAX:
-        raise NameTooLongError("a name can have 255 bytes at the most")
-
-
-def _check_replaceable(node: Node, victim: Node) -> None:
-    if victim.is_folder and not node.is_folder:
-        raise IsFolderError(f"{victim.name} is a folder")
-    if node.is_folder and not victim.is_folder:
-        raise NotFolderError(f"{victim.name} is not a folder")
 
 
 def _is_at_or_below(path: str, top: str) -> bool:
     top = "/" + top.strip("/")
     return top == "/" or path == top or path.startswith(top + "/")
-
-
-@contextmanager
-def _change_deadline() -> Iterator[None]:
-    with trio.fail_after(CHANGE_DEADLINE_S):
-        yield
