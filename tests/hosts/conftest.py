@@ -39,6 +39,8 @@ DEFAULTS: dict[str, object] = {
     "without": "",
 }
 
+FILM = bytes((i * i >> 8 ^ i * 7 ^ i >> 16) & 255 for i in range(300_000))
+
 _outcomes: dict[str, Counter[str]] = {}
 """Checks of the conformance suite by dialect: passed, failed, skipped."""
 
@@ -155,5 +157,5 @@ def clean_door(sim: SimHost, dialect: str) -> Iterator[Door]:
 def film(tmp_path: Path) -> Path:
     """A file of 300 kB that no two places of which look the same."""
     path = tmp_path / "film.mp4"
-    path.write_bytes(bytes((i * i >> 8 ^ i * 7 ^ i >> 16) & 255 for i in range(300_000)))
+    path.write_bytes(FILM)
     return path

@@ -38,6 +38,7 @@ class SimHost:
         self.process = process
         self.url = url
         self.root = root
+        self._kept: http.client.HTTPConnection | None = None  # for `sim`
         self.accounts: dict[str, dict[str, str]] = {
             account["name"]: account for account in self.sim("GET", "accounts")
         }
@@ -84,9 +85,25 @@ class SimHost:
     def sim(self, method: str, path: str, body: bytes | None = None, /, **params: object) -> Any:
         """A call of the test-only API."""
         query = urlencode({name: str(value) for name, value in params.items()})
-        reply = self.request(method, f"/_sim/{path}?{query}", body)
-        assert reply.status < 300, reply
-        return reply.json()
+        if self._kept is None:
+            parts = urlsplit(self.url)
+            assert parts.hostname and parts.port
+            self._kept = http.client.HTTPConnection(parts.hostname, parts.port, timeout=20)
+        try:
+            self._kept.request(method, f"/_sim/{path}?{query}", body)
+            answer = self._kept.getresponse()
+            content = answer.read()
+        except (OSError, http.client.HTTPException):
+            self.close()
+            raise
+        assert answer.status < 300, (answer.status, content)
+        return json.loads(content)
+
+    def close(self) -> None:
+        """Let go of the connection; the process goes on."""
+        if self._kept is not None:
+            self._kept.close()
+            self._kept = None
 
     def fault(self, rule: str) -> None:
         self.sim("POST", "fault", rule=rule)
@@ -174,7 +191,11 @@ def running(root: Path, *flags: str, stdin: int = subprocess.DEVNULL) -> Iterato
         assert ready, "the simulated host did not start in time"
         line = process.stdout.readline().decode()
         assert line.startswith("simhost listening on http://127.0.0.1:"), line
-        yield SimHost(process, line.split()[-1], root)
+        host = SimHost(process, line.split()[-1], root)
+        try:
+            yield host
+        finally:
+            host.close()
     finally:
         process.kill()
         process.wait()

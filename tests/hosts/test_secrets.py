@@ -133,7 +133,7 @@ def test_no_connection_shows_no_key(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         for url in ("http://127.0.0.1:9/api", "https://127.0.0.1:9/api", "https://h.invalid/x"):
             host = open_host("vipstream", key=Secret(KEY), base_url=url)
-            with trio.fail_after(1), pytest.raises(VidfsError) as caught:
+            with trio.fail_after(0.4), pytest.raises(VidfsError) as caught:
                 await host.account_info()
             assert not find_leaks(everything_about(caught.value))
             await host.aclose()

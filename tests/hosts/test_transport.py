@@ -59,7 +59,7 @@ def run(handler: Handler, body: Body, **options: float) -> None:
             finally:
                 await transport.aclose()
 
-    trio.run(main, clock=MockClock(autojump_threshold=0.05))
+    trio.run(main, clock=MockClock(autojump_threshold=0.02))
 
 
 def as_it_is(received: Answer, is_sent: bool) -> Answer:

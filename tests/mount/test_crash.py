@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-
 from tests.mount.mounting import Mounted, Program, Simhost, until
 from tests.mount.test_main_job import at_host, make_files, pattern, rsync, sh
 
@@ -32,9 +31,7 @@ def test_a_kill_while_sending_loses_and_doubles_nothing(
     simhost.fault(f"{account}:upload:slow=1000")
     with mounted(account, uploads=2) as mount:
         rsync(source, mount.path)
-        until(
-            lambda: any(u["state"] == "sending" for u in mount.status()["uploads"]), "an upload"
-        )
+        until(lambda: any(u["state"] == "sending" for u in mount.status()["uploads"]), "an upload")
         mount.kill()
     simhost.clear_faults()
     with mounted(account) as mount:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-
 from tests.mount.mounting import Mounted, Program, Simhost
 
 ACCOUNTS = ("vipstream", "xvs", "fruithosted")
@@ -54,9 +53,7 @@ def at_host(simhost: Simhost, account: str) -> dict[str, bytes]:
     """What the account holds outside of the trash, byte for byte; titles must be unique."""
     tree = simhost.tree(account)
     files = [f for f in tree["files"] if not f["path"].startswith(TRASH)]
-    found = {
-        f["path"]: (simhost.root / account / "files" / f["code"]).read_bytes() for f in files
-    }
+    found = {f["path"]: (simhost.root / account / "files" / f["code"]).read_bytes() for f in files}
     assert len(found) == len(files), sorted(f["path"] for f in files)
     return found
 

@@ -29,7 +29,7 @@ def mount(mounted: Mounted) -> Iterator[Mount]:
 
 
 def assert_fails(number: int, function: Callable[..., object], *args: object) -> None:
-    with pytest.raises(OSError) as caught:  # noqa: PT011 - the number says it
+    with pytest.raises(OSError) as caught:
         function(*args)
     assert caught.value.errno == number, os.strerror(caught.value.errno or 0)
 
@@ -380,9 +380,7 @@ def test_changes_at_the_host_reach_programs_that_look(simhost: Simhost, mounted:
         until(lambda: not (mount.path / "b.mp4").exists(), "the end of the name")
 
 
-def test_a_hundred_stuck_requests_do_not_freeze_the_mount(
-    mount: Mount, simhost: Simhost
-) -> None:
+def test_a_hundred_stuck_requests_do_not_freeze_the_mount(mount: Mount, simhost: Simhost) -> None:
     (mount.path / "a.mp4").write_bytes(b"film")
     mount.wait()
     for number in range(100):

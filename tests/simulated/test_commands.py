@@ -32,8 +32,8 @@ DEFAULTS: dict[str, object] = {
     "rate_limit": 0.0,
     "ticket_wait_s": 0.0,
     "transcode": False,
-    "transcode_delay_s": 1.0,
-    "remote_delay_s": 0.6,
+    "transcode_delay_s": 0.3,
+    "remote_delay_s": 0.2,
     "without": "",
 }
 ENTRY_KEYS = {
@@ -499,10 +499,17 @@ def test_stats_deleted_and_dmca(door: Door) -> None:
         assert len(days) == 3
         assert all(re.fullmatch(r"\d{4}-\d\d-\d\d", day["day"]) for day in days)
         assert "views" in days[0]["values"]
+        takes_dates = "from_date" in getattr(HOSTS[door.dialect].dialect, "stats_fields", {})
+        words = ("--from", "2024-02-28", "--to", "2024-03-01")
+        if door.maybe(takes_dates, "stats", *words, door.dialect):
+            found = door.json("stats", *words, door.dialect)["days"]
+            assert [day["day"] for day in found] == ["2024-02-28", "2024-02-29", "2024-03-01"]
     if door.maybe(door.can.dmca_list, "dmca", door.dialect):
         [report] = door.json("dmca", door.dialect)["dmca"]
         assert report["code"] == code
         assert {"path", "delete_at", "delete_in_s"} <= set(report)
+        takes_hours = "last" in getattr(HOSTS[door.dialect].dialect, "dmca_fields", {})
+        door.maybe(takes_hours, "dmca", "--last", "5", door.dialect)
     if door.can.delete_file:
         door.host.request("DELETE", f"{door.dialect}/files/{code}")
     if door.maybe(door.can.deleted_list, "deleted", "--last", "5", door.dialect):

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import trio
-from tests.unit.fakes import FakeHost, clock, raising, run, settle
 
+from tests.unit.fakes import FakeHost, clock, raising, run, settle
 from vidfs.content import spool as spool_module
 from vidfs.content.spool import Sealed, Spool
 from vidfs.content.uploads import OUTCOME_GRACE_S, UploadPlan, UploadQueue
@@ -19,6 +19,7 @@ from vidfs.errors import (
     OutcomeUnknownError,
     QuotaError,
     SpoolDamagedError,
+    SpoolFullError,
     UploadNodeError,
     UploadRefusedError,
 )
@@ -162,6 +163,11 @@ class Bench:
         return sorted(stored.content for stored in self.host.stored.values())
 
 
+def state_of(job: Job) -> JobState:
+    """Its state now: a type checker believes that nobody else changes it."""
+    return job.state
+
+
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path)
@@ -176,7 +182,7 @@ def test_a_closed_file_is_sent_once_and_its_row_goes(bench: Bench) -> None:
             job = bench.write()
             bench.queue.seal(job)
             await bench.until_idle()
-            assert job.state is JobState.DONE
+            assert state_of(job) is JobState.DONE
             assert job.sha1 is not None
 
     run(main)
@@ -338,14 +344,14 @@ def test_a_refusal_parks_and_retry_sends_again(bench: Bench, error: Exception) -
             job = bench.write()
             bench.queue.seal(job)
             await bench.until_idle()
-            assert job.state is JobState.PARKED
+            assert state_of(job) is JobState.PARKED
             assert job.reason == str(error)
             [row] = bench.rows()
             assert (row.state, row.reason) == (JobState.PARKED, str(error))
             assert bench.contents() == []
             bench.queue.retry(job)
             await bench.until_idle()
-            assert job.state is JobState.DONE
+            assert state_of(job) is JobState.DONE
 
     run(main)
     assert bench.contents() == [CONTENT]
@@ -397,6 +403,38 @@ def test_an_unforeseen_error_while_sealing_parks_and_the_queue_goes_on(bench: Be
     assert bench.contents() == [CONTENT]
 
 
+@pytest.mark.parametrize("first", range(8))
+def test_a_full_disk_stops_nothing_for_good(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, first: int
+) -> None:
+    """The journal can't be written for a while, from its *first* write on."""
+    writes = iter(range(1000))
+    save = bench.journal.save
+
+    def save_if_there_is_room(job: Job, *, durable: bool = False) -> None:
+        if first <= next(writes) < first + 6:
+            bench.target.recorded.pop(job.inode or 0, None)  # the whole step is undone
+            raise SpoolFullError("the disk of the catalogue is full")
+        save(job, durable=durable)
+
+    async def main() -> None:
+        async with bench.running():
+            jobs = [bench.write(inode=Inode(inode)) for inode in (1, 2)]
+            monkeypatch.setattr(bench.journal, "save", save_if_there_is_room)
+            for job in jobs:
+                bench.queue.seal(job)
+            await trio.sleep(600)
+            for job in jobs:
+                if job.state is JobState.PARKED:
+                    pytest.fail(job.reason)
+            await bench.until_idle()
+
+    run(main)
+    assert bench.contents() == [CONTENT, CONTENT]
+    assert bench.host.calls["upload"] == 2
+    assert bench.rows() == []
+
+
 def test_bytes_that_changed_size_in_the_spool_are_never_sent(bench: Bench) -> None:
     async def main() -> None:
         job = bench.write()
@@ -404,7 +442,7 @@ def test_bytes_that_changed_size_in_the_spool_are_never_sent(bench: Bench) -> No
         async with bench.running():
             bench.queue.seal(job)
             await bench.until_idle()
-            assert job.state is JobState.PARKED
+            assert state_of(job) is JobState.PARKED
 
     run(main)
     assert bench.contents() == []
@@ -417,7 +455,7 @@ def test_bytes_missing_from_the_spool_park(bench: Bench) -> None:
         async with bench.running():
             bench.queue.seal(job)
             await bench.until_idle()
-            assert job.state is JobState.PARKED
+            assert state_of(job) is JobState.PARKED
 
     run(main)
     assert bench.contents() == []
@@ -573,14 +611,14 @@ def test_a_rewrite_in_any_state_leaves_the_new_bytes_only(bench: Bench, state: J
             job = bench.write()
             bench.queue.seal(job)
             await settle()
-            assert job.state is state
+            assert state_of(job) is state
             bench.rewrite(job, b"newer")
             bench.spool.before_seal = None
             await trio.sleep(30)
-            assert job.state is JobState.WRITING, "nobody sends what is being written"
+            assert state_of(job) is JobState.WRITING, "nobody sends what is being written"
             bench.queue.seal(job)
             await bench.until_idle()
-            assert job.state is JobState.DONE
+            assert state_of(job) is JobState.DONE
 
     run(main)
     assert bench.contents() == [b"newer"]
@@ -679,7 +717,7 @@ def test_an_answer_that_comes_while_withdrawing_is_not_taken_for_the_new_bytes(
             answered.set()
             bench.rewrite(job, b"newer")
             await settle()
-            assert job.state is JobState.WRITING
+            assert state_of(job) is JobState.WRITING
             assert job.id not in bench.target.finished_jobs
             bench.queue.seal(job)
             await bench.until_idle()
@@ -697,11 +735,11 @@ def test_a_confirmation_that_ends_while_withdrawing_does_not_finish_the_job(benc
             job = bench.write()
             bench.queue.seal(job)
             await settle()
-            assert job.state is JobState.CONFIRMING
+            assert state_of(job) is JobState.CONFIRMING
             confirmed.set()
             bench.rewrite(job, b"newer")
             await settle()
-            assert job.state is JobState.WRITING
+            assert state_of(job) is JobState.WRITING
             assert bench.target.finished_jobs == []
             bench.queue.seal(job)
             await bench.until_idle()
@@ -722,7 +760,7 @@ def test_sealing_that_ends_while_withdrawing_does_not_queue_the_old_bytes(bench:
             sealed.set()
             bench.rewrite(job, b"newer")
             await settle()
-            assert job.state is JobState.WRITING
+            assert state_of(job) is JobState.WRITING
             assert bench.contents() == []
             bench.queue.seal(job)
             await bench.until_idle()
@@ -748,7 +786,7 @@ def test_a_failure_that_comes_while_withdrawing_does_not_park_the_new_bytes(benc
             refused.set()
             bench.rewrite(job, b"newer")
             await settle()
-            assert job.state is JobState.WRITING
+            assert state_of(job) is JobState.WRITING
             bench.queue.seal(job)
             await bench.until_idle()
 

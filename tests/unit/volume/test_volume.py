@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 import trio
-from tests.unit.fakes import FakeHost, raising
 
+from tests.unit.fakes import FakeHost, raising
 from vidfs.errors import (
     ExistsError,
     HostError,

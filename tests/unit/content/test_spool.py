@@ -1,0 +1,105 @@
+"""The spool: files on the local disk that wait for the host."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+import trio
+
+from vidfs.content.spool import Spool
+from vidfs.errors import FileTooBigError, SpoolDamagedError, SpoolError
+from vidfs.types import FILE_BYTES_MAX
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Spool:
+    return Spool(tmp_path / "spool")
+
+
+def test_bytes_stay_over_a_reopening(spool: Spool) -> None:
+    file = spool.create(1)
+    file.write(0, b"some")
+    file.write(10, b"more")
+    assert file.size_bytes == 14
+    file.close()
+    assert spool.open(1).read(0, 100) == b"some" + bytes(6) + b"more"
+
+
+def test_a_number_is_never_used_for_two_files(spool: Spool) -> None:
+    spool.create(1)
+    with pytest.raises(SpoolError):
+        spool.create(1)
+
+
+def test_a_resting_file_has_no_descriptor_and_wakes_by_itself(spool: Spool) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    file = spool.create(1)
+    file.write(0, b"film")
+    file.rest()
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert file.size_bytes == 4
+    assert file.read(0, 10) == b"film"
+    file.rest()
+    file.write(4, b"more")
+    file.truncate(6)
+    file.rest()
+    trio.run(file.sync)
+    assert file.read(0, 10) == b"filmmo"
+
+
+def test_a_woken_file_outlives_its_name(spool: Spool) -> None:
+    file = spool.create(1)
+    file.write(0, b"film")
+    file.rest()
+    file.wake()
+    spool.remove(1)
+    assert file.read(0, 10) == b"film"
+    file.rest()
+    with pytest.raises(SpoolDamagedError):
+        file.read(0, 10)
+
+
+def test_sealing_tells_size_and_hashes(spool: Spool) -> None:
+    content = os.urandom(3_000_000)
+    spool.create(1).write(0, content)
+
+    async def main() -> None:
+        sealed = await spool.seal(1, sha256=True)
+        assert sealed.size_bytes == len(content)
+        assert sealed.sha1 == hashlib.sha1(content).hexdigest()  # noqa: S324 - what hosts use
+        assert sealed.sha256 == hashlib.sha256(content).hexdigest()
+        assert (await spool.seal(1, sha256=False)).sha256 is None
+        with pytest.raises(SpoolDamagedError):
+            await spool.seal(2, sha256=False)
+
+    trio.run(main)
+
+
+def test_sizes_beyond_the_limit_are_refused_at_once(spool: Spool) -> None:
+    file = spool.create(1)
+    with pytest.raises(FileTooBigError):
+        file.truncate(FILE_BYTES_MAX + 1)
+    with pytest.raises(FileTooBigError):
+        file.write(FILE_BYTES_MAX, b"x")
+    assert file.size_bytes == 0
+
+
+def test_what_no_row_stands_for_is_removed(spool: Spool) -> None:
+    for number in (1, 2, 3):
+        spool.create(number)
+    spool.staging(7).write_bytes(b"half")
+    assert spool.remove_strays({2}) == 3
+    assert spool.open(2).size_bytes == 0
+    with pytest.raises(SpoolDamagedError):
+        spool.open(1)
+
+
+def test_staged_bytes_become_a_file(spool: Spool) -> None:
+    spool.staging(7).write_bytes(b"staged")
+    assert spool.take_staged(7, 1).read(0, 10) == b"staged"
+    spool.staging(7).write_bytes(b"staged")
+    spool.drop_staged(7)
+    assert not spool.staging(7).exists()

@@ -1,0 +1,144 @@
+"""The catalogue on disk and the journal beside it."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from vidfs.errors import SpoolDamagedError, SpoolFullError
+from vidfs.tree.journal import SqlJournal
+from vidfs.tree.node import Node, SizeSource
+from vidfs.tree.store import SCHEMA_VERSION, Store
+from vidfs.types import ROOT_INODE, FileCode, FolderId, Inode, JobState, NodeKind
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "catalogue.sqlite"
+
+
+def node(inode: int, name: str = "a.mp4", remote: str | None = None) -> Node:
+    return Node(
+        inode=Inode(inode), parent=ROOT_INODE, name=name, kind=NodeKind.FILE, remote=remote,
+        title="A title", given=name, size_bytes=5, size_source=SizeSource.HOST, mtime_ns=123,
+        uploaded_at=1.5, sha1="00ff", readable=False, unsettled_since=2.5, stale_title="old",
+    )  # fmt: skip
+
+
+FIELDS = [name for name in Node.__slots__ if not name.startswith("__")]
+
+
+def test_nodes_come_back_as_they_were(path: Path) -> None:
+    store = Store(path)
+    wanted = node(2, remote="c1")
+    store.save_nodes([wanted])
+    store.close()
+    found = Store(path).load_child(ROOT_INODE, "a.mp4")
+    assert found is not None
+    assert {f: getattr(found, f) for f in FIELDS} == {f: getattr(wanted, f) for f in FIELDS}
+
+
+def test_an_inode_number_is_never_given_twice(path: Path) -> None:
+    store = Store(path)
+    given = []
+    for _ in range(3):
+        inode = store.next_inode()
+        given.append(inode)
+        store.save_nodes([node(inode)])
+        store.delete_nodes([inode])
+    store.close()
+    store = Store(path)
+    assert store.next_inode() not in [*given, ROOT_INODE]
+    assert len(set(given)) == 3
+
+
+def test_saving_a_node_keeps_its_extras(path: Path) -> None:
+    store = Store(path)
+    store.save_nodes([node(2)])
+    store.save_extras([('{"a":"b"}', Inode(2))])
+    store.save_nodes([node(2, "b.mp4")])
+    assert store.load_extra(Inode(2)) == '{"a":"b"}'
+
+
+def test_one_code_stands_for_one_node(path: Path) -> None:
+    store = Store(path)
+    store.save_nodes([node(2, remote="c1")])
+    with pytest.raises(sqlite3.IntegrityError):
+        store.save_nodes([node(3, "b.mp4", remote="c1")])
+
+
+def test_a_transaction_is_all_or_nothing(path: Path) -> None:
+    store = Store(path)
+    with pytest.raises(KeyError), store.transaction():
+        store.save_nodes([node(2)])
+        with store.transaction():
+            store.save_nodes([node(3, "b.mp4")])
+        raise KeyError
+    assert store.load_children(ROOT_INODE) == []
+
+
+def test_a_file_that_is_no_catalogue_is_refused_and_kept(path: Path) -> None:
+    path.write_bytes(b"this is not SQLite at all, but somebody may want it" * 100)
+    before = path.read_bytes()
+    with pytest.raises(SpoolDamagedError):
+        Store(path)
+    assert path.read_bytes() == before
+
+
+def test_the_catalogue_of_a_newer_version_is_refused(path: Path) -> None:
+    Store(path).close()
+    with sqlite3.connect(path) as db:
+        db.execute(f"PRAGMA user_version={SCHEMA_VERSION + 1}")
+    with pytest.raises(SpoolDamagedError, match="newer"):
+        Store(path)
+
+
+def test_a_full_disk_is_told_apart_and_undoes_the_whole_step(path: Path) -> None:
+    store = Store(path)
+    (pages,) = store.db.execute("PRAGMA page_count").fetchone()
+    store.db.execute(f"PRAGMA max_page_count={pages + 2}")
+    with pytest.raises(SpoolFullError), store.transaction():
+        store.save_nodes(node(inode, "x" * 1000 + str(inode)) for inode in range(2, 100))
+    assert store.load_children(ROOT_INODE) == []
+    store.db.execute("PRAGMA max_page_count=1000000")
+    store.save_nodes([node(2)])
+    assert len(store.load_children(ROOT_INODE)) == 1
+
+
+def test_tombstones_expire(path: Path) -> None:
+    store = Store(path)
+    assert not store.has_tombstones()
+    store.save_tombstone(NodeKind.FILE, "c1", 100.0)
+    store.save_tombstone(NodeKind.FILE, "c2", 200.0)
+    assert store.find_tombstone(NodeKind.FILE, "c1") == 100.0
+    assert store.find_tombstone(NodeKind.FOLDER, "c1") is None
+    store.drop_tombstones(150.0)
+    assert store.find_tombstone(NodeKind.FILE, "c1") is None
+    assert store.find_tombstone(NodeKind.FILE, "c2") == 200.0
+
+
+def test_jobs_come_back_as_they_were(path: Path) -> None:
+    store = Store(path)
+    journal = SqlJournal(store)
+    job = journal.create(Inode(5), JobState.WRITING)
+    job.state, job.clean, job.size_bytes = JobState.CONFIRMING, False, 77
+    job.sha1, job.sha256, job.attempts, job.reason = "aa", "bb", 3, "because"
+    job.not_before, job.sent_folder, job.sent_title = 1.5, FolderId("f"), "t"
+    job.sent_at, job.code, job.successor = 2.5, FileCode("c"), 9
+    job.obsolete.append(FileCode("old"))
+    journal.save(job, durable=True)
+    store.close()
+    [found] = SqlJournal(Store(path)).load()
+    names = [n for n in type(job).__slots__ if n not in ("sent_bytes", "body_out", "attempt_at",
+                                                         "failures")]  # fmt: skip
+    assert {n: getattr(found, n) for n in names} == {n: getattr(job, n) for n in names}
+
+
+def test_a_job_number_is_never_given_twice(path: Path) -> None:
+    """It names a file in the spool."""
+    journal = SqlJournal(Store(path))
+    one = journal.create(Inode(5), JobState.WRITING)
+    journal.drop(one)
+    assert journal.create(Inode(5), JobState.WRITING).id != one.id

@@ -1,0 +1,473 @@
+"""Listings merged into the tree: what the host changed, and never against what we changed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from tests.unit.fakes import FakeHost, Notes, clock, raising, run, settle
+from vidfs.errors import (
+    HostNotFoundError,
+    HostServerError,
+    NotFoundError,
+    UnreadableAnswerError,
+)
+from vidfs.tree.merge import SETTLE_S
+from vidfs.tree.node import Node
+from vidfs.tree.store import Store
+from vidfs.tree.tree import Tree, TreeSettings
+from vidfs.tree.walk import Walker
+from vidfs.types import FileCode, NodeKind
+
+
+class Bench:
+    def __init__(self, tmp_path: Path) -> None:
+        self.path = tmp_path / "catalogue.sqlite"
+        self.host = FakeHost()
+        self.notes = Notes()
+        self.in_flight: set[str] = set()
+        self.pinned: set[int] = set()
+        self.tree: Tree
+
+    @asynccontextmanager
+    async def open(self, **settings: Any) -> AsyncIterator[Tree]:
+        store = Store(self.path)
+        self.tree = Tree(
+            store,
+            self.host,
+            TreeSettings(**settings),
+            listener=self.notes,
+            is_in_flight=lambda file: file.title in self.in_flight,
+            is_pinned=lambda node: node.inode in self.pinned,
+            holds_original=lambda node: False,
+            clock=clock,
+        )
+        async with trio.open_nursery() as nursery:
+            self.tree.start(nursery)
+            yield self.tree
+            nursery.cancel_scope.cancel()
+        store.close()
+
+    def names(self, folder: Node | None = None) -> list[str]:
+        return sorted(self.tree.entries(folder or self.tree.root))
+
+    def child(self, name: str, folder: Node | None = None) -> Node:
+        node = self.tree.find_child(folder or self.tree.root, name)
+        assert node is not None, f"no {name}"
+        return node
+
+    async def look(self, after_s: float = 1.0) -> None:
+        """A listing that the host took after everything so far."""
+        await trio.sleep(after_s)
+        await self.tree.refresh_newest(self.tree.root)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+# ------------------------------------------------------------------------------ the host's side
+
+
+def test_new_gone_renamed_and_moved_entries(bench: Bench) -> None:
+    host = bench.host
+    films = host.add_folder("Films")
+    a, b, c = host.add("a.mp4"), host.add("b.mp4"), host.add("c.mp4", folder=films)
+
+    async def main() -> None:
+        async with bench.open() as tree:
+            await tree.refresh(tree.root)
+            folder = bench.child("Films")
+            await tree.refresh(folder)
+            assert bench.names() == ["Films", "a.mp4", "b.mp4"]
+            inodes = {code: tree.find_by_remote(NodeKind.FILE, code) for code in (a, b, c)}
+            del host.stored[b]
+            host.change(a, title="z.mp4")
+            host.change(c, folder=host.root)
+            host.add("new.mp4")
+            await bench.look()
+            assert bench.names() == ["Films", "c.mp4", "new.mp4", "z.mp4"]
+            assert bench.child("z.mp4") is inodes[a]
+            assert bench.child("c.mp4") is inodes[c]
+            assert bench.names(folder) == []
+            assert (1, "b.mp4") in [note[:2] for note in bench.notes.entries]
+            assert (1, "a.mp4") in [note[:2] for note in bench.notes.entries]
+            assert (folder.inode, "c.mp4") in [note[:2] for note in bench.notes.entries]
+            await tree.refresh(folder)
+            assert bench.names() == ["Films", "c.mp4", "new.mp4", "z.mp4"]
+
+    run(main)
+
+
+def test_names_and_numbers_stay_over_a_restart(bench: Bench) -> None:
+    for _ in range(3):
+        bench.host.add("a.mp4")
+
+    async def main() -> None:
+        async with bench.open() as tree:
+            await tree.refresh(tree.root)
+            before = {node.remote: (name, node.inode) for name, node in
+                      tree.entries(tree.root).items()}  # fmt: skip
+        async with bench.open() as tree:
+            assert {n.remote: (name, n.inode) for name, n in tree.entries(tree.root).items()} == (
+                before
+            )
+            await bench.look()
+            assert {n.remote: (name, n.inode) for name, n in tree.entries(tree.root).items()} == (
+                before
+            )
+
+    run(main)
+
+
+def test_files_of_subfolders_that_a_root_listing_mixes_in_are_left_out(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    films = bench.host.add_folder("Films")
+    bench.host.add("a.mp4")
+    inside = bench.host.add("inside.mp4", folder=films)
+    plain = bench.host.list_folder
+
+    async def mixed(folder: Any) -> Any:
+        listing = await plain(folder)
+        files = [*listing.files, bench.host.stored[inside].file]
+        object.__setattr__(listing, "files", files)
+        return listing
+
+    monkeypatch.setattr(bench.host, "list_folder", mixed)
+
+    async def main() -> None:
+        async with bench.open() as tree:
+            await tree.refresh(tree.root)
+            assert bench.names() == ["Films", "a.mp4"]
+
+    run(main)
+
+
+def test_a_folder_that_the_host_lost_leaves_with_all_below(bench: Bench) -> None:
+    films = bench.host.add_folder("Films")
+    old = bench.host.add_folder("Old", films)
+    bench.host.add("a.mp4", folder=old)
+
+    async def main() -> None:
+        async with bench.open() as tree:
+            await tree.refresh(tree.root)
+            folder = bench.child("Films")
+            await tree.refresh(folder)
+            deeper = bench.child("Old", folder)
+            await tree.refresh(deeper)
+            file = bench.child("a.mp4", deeper)
+            del bench.host.folders[films]
+            with pytest.raises(NotFoundError):
+                await tree.refresh(folder)
+            assert bench.names() == []
+            assert not file.linked
+            with pytest.raises(NotFoundError):
+                tree.get_folder(deeper.inode)
+
+    run(main)
+
+
+def test_the_root_is_never_dropped(bench: Bench) -> None:
+    bench.host.add("a.mp4")
+
+    async def main() -> None:
+        async with bench.open() as tree:
+            await tree.refresh(tree.root)
+            bench.host.on("list_folder", raising(HostNotFoundError("what root?")))
+            with pytest.raises(NotFoundError):
+                await bench.look()
+            assert bench.names() == ["a.mp4"]
+
+    run(main)
+
+
+# ------------------------------------------------------------------------------ our side
+
+
+def test_a_listing_asked_for_before_our_change_changes_nothing_of_it(bench: Bench) -> None:
+    bench.host.add("gone.mp4")
+    renamed = bench.host.add("old.mp4")
+
+    async def main() -> None:
+        async with bench.open() as tree:
+            await tree.refresh(tree.root)
+            late = trio.Event()
+            bench.host.on("list_folder", late.wait, when="after")
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(tree.refresh, tree.root)
+                await settle()
+                tree.remove(bench.child("gone.mp4"))
+                tree.move(bench.child("old.mp4"), tree.root, "new.mp4", title="new.mp4")
+                made = tree.add_file(tree.root, "made.mp4")
+                tree.record_uploaded(
+                    made, FileCode("made"), title="made.mp4", size_bytes=5, sha1=None
+                )
+                tree.add_folder(tree.root, "Films", bench.host.add_folder("Films"))
+                late.set()
+            assert bench.names() == ["Films", "made.mp4", "new.mp4"]
+            assert bench.child("new.mp4").remote == renamed
+
+    run(main)
+
+
+@pytest.mark.parametrize("lag_s", [1.0, SETTLE_S * 0.9])
+def test_listings_that_lag_behind_our_change_change_nothing_of_it(
+    bench: Bench, lag_s: float
+) -> None:
+    gone = bench.host.add("gone.mp4")
+    old = bench.host.add("old.mp4")
+
+    async def main() -> None:
+        async with bench.open() as tree:
+            await tree.refresh(tree.root)
+            tree.remove(bench.child("gone.mp4"))
+            tree.move(bench.child("old.mp4"), tree.root, "new.mp4", title="new.mp4")
+            made = tree.add_file(tree.root, "made.mp4")
+            tree.record_uploaded(made, FileCode("m"), title="made.mp4", size_bytes=5, sha1=None)
+            await bench.look(lag_s)  # the host still shows gone.mp4 and old.mp4, not made.mp4
+            assert bench.names() == ["made.mp4", "new.mp4"]
+            del bench.host.stored[gone]
+            bench.host.change(old, title="new.mp4")
+            await bench.look()
+            assert bench.names() == ["made.mp4", "new.mp4"]
+
+    run(main)
+
+
+def test_after_a_while_the_host_is_believed_again(bench: Bench) -> None:
+    bench.host.add("gone.mp4")
+    bench.host.add("old.mp4")
+
+    async def main() -> None:
+        async with bench.open() as tree:
+            await tree.refresh(tree.root)
+            tree.remove(bench.child("gone.mp4"))
+            tree.move(bench.child("old.mp4"), tree.root, "new.mp4", title="new.mp4")
+            made = tree.add_file(tree.root, "made.mp4")
+            tree.record_uploaded(made, FileCode("m"), title="made.mp4", size_bytes=5, sha1=None)
+            await bench.look(SETTLE_S + 1)
+            assert bench.names() == ["gone.mp4", "old.mp4"]
+
+    run(main)
+
+
+def test_a_title_that_the_host_tidied_does_not_change_the_name_given(bench: Bench) -> None:
+    code = bench.host.add("some film")
+
+    async def main() -> None:
+        async with bench.open() as tree:
+            made = tree.add_file(tree.root, "some.film.mp4")
+            tree.record_uploaded(made, code, title="some.film.mp4", size_bytes=1, sha1=None)
+            await bench.look()
+            assert bench.names() == ["some.film.mp4"]
+            await bench.look(SETTLE_S + 1)
+            assert bench.names() == ["some.film.mp4"]
+            bench.host.change(code, title="renamed there")
+            await bench.look()
+            assert bench.names() == ["renamed there.mp4"]
+
+    run(main)
+
+
+def test_an_upload_without_answer_is_no_news(bench: Bench) -> None:
+    async def main() -> None:
+        async with bench.open() as tree:
+            await tree.refresh(tree.root)
+            mine = tree.add_file(tree.root, "a.mp4")
+            bench.in_flight.add("a.mp4")
+            code = bench.host.add("a.mp4")
+            await bench.look()
+            assert bench.names() == ["a.mp4"]
+            assert bench.child("a.mp4") is mine
+            bench.in_flight.clear()
+            tree.record_uploaded(mine, code, title="a.mp4", size_bytes=1, sha1=None)
+            await bench.look()
+            assert bench.names() == ["a.mp4"]
+
+    run(main)
+
+
+def test_an_upload_that_a_listing_saw_first_is_one_entry(bench: Bench) -> None:
+    async def main() -> None:
+        async with bench.open() as tree:
+            await tree.refresh(tree.root)
+            mine = tree.add_file(tree.root, "a.mp4")
+            code = bench.host.add("a.mp4")
+            await bench.look()
+            assert len(bench.names()) == 2
+            tree.record_uploaded(mine, code, title="a.mp4", size_bytes=1, sha1=None)
+            assert bench.names() == ["a.mp4"]
+            assert bench.child("a.mp4") is mine
+        async with bench.open():
+            assert bench.names() == ["a.mp4"]
+
+    run(main)
+
+
+def test_what_has_bytes_only_here_is_never_dropped(bench: Bench) -> None:
+    code = bench.host.add("a.mp4")
+
+    async def main() -> None:
+        async with bench.open() as tree:
+            await tree.refresh(tree.root)
+            bench.pinned.add(bench.child("a.mp4").inode)
+            del bench.host.stored[code]
+            await bench.look(SETTLE_S * 2)
+            assert bench.names() == ["a.mp4"]
+            bench.pinned.clear()
+            await bench.look()
+            assert bench.names() == []
+
+    run(main)
+
+
+def test_what_is_set_here_is_kept_where_listings_do_not_tell_it(bench: Bench) -> None:
+    code = bench.host.add("a.mp4", extra={"views": "1", "tags": "x"})
+
+    async def main() -> None:
+        async with bench.open() as tree:
+            await tree.refresh(tree.root)
+            tree.set_extra(bench.child("a.mp4"), "description", "about")
+            bench.host.change(code, extra={"views": "2", "tags": ""})
+            await bench.look()
+            extra = tree.load_extra(bench.child("a.mp4"))
+            assert extra == {"views": "2", "description": "about"}
+
+    run(main)
+
+
+# ------------------------------------------------------------------------------ freshness
+
+
+def test_a_fresh_listing_is_not_asked_for_again_and_a_stale_one_is(bench: Bench) -> None:
+    async def main() -> None:
+        async with bench.open(dir_ttl_s=60, dir_stale_s=600) as tree:
+            await tree.ensure_fresh(tree.root)
+            await trio.sleep(59)
+            await tree.ensure_fresh(tree.root)
+            assert bench.host.calls["list_folder"] == 1
+            bench.host.add("a.mp4")
+            await trio.sleep(2)
+            await tree.ensure_fresh(tree.root)  # served as it is, refreshed behind it
+            assert bench.names() == []
+            await settle()
+            assert bench.names() == ["a.mp4"]
+            bench.host.add("b.mp4")
+            await trio.sleep(601)
+            await tree.ensure_fresh(tree.root)
+            assert bench.names() == ["a.mp4", "b.mp4"]
+
+    run(main)
+
+
+def test_many_who_want_a_listing_share_one(bench: Bench) -> None:
+    bench.host.on("list_folder", lambda: trio.sleep(1))  # noqa: ASYNC105 - a step, not a call
+
+    async def main() -> None:
+        async with bench.open() as tree, trio.open_nursery() as nursery:
+            for _ in range(20):
+                nursery.start_soon(tree.ensure_fresh, tree.root)
+
+    run(main)
+    assert bench.host.calls["list_folder"] == 1
+
+
+def test_an_unreachable_host_leaves_the_last_known_listing(bench: Bench) -> None:
+    bench.host.add("a.mp4")
+
+    async def main() -> None:
+        async with bench.open() as tree:
+            bench.host.on("list_folder", raising(HostServerError("500")))
+            with pytest.raises(HostServerError):
+                await tree.ensure_fresh(tree.root)
+            await tree.ensure_fresh(tree.root)
+            await trio.sleep(3600)
+            bench.host.on("list_folder", raising(HostServerError("500")))
+            await tree.ensure_fresh(tree.root)
+            assert bench.names() == ["a.mp4"]
+
+    run(main)
+
+
+def test_an_unforeseen_answer_breaks_one_listing_and_nothing_else(bench: Bench) -> None:
+    async def main() -> None:
+        async with bench.open() as tree:
+            bench.host.on("list_folder", raising(KeyError("surprise")))
+            with pytest.raises(UnreadableAnswerError):
+                await tree.refresh(tree.root)
+            await tree.refresh(tree.root)
+
+    run(main)
+
+
+# ------------------------------------------------------------------------------ walking
+
+
+@pytest.mark.parametrize("parallel", [1, 4])
+def test_folders_are_listed_ahead_of_a_walk_and_only_then(bench: Bench, parallel: int) -> None:
+    host = bench.host
+    tops = [host.add_folder(f"top {number}") for number in range(10)]
+    for top in tops:
+        for number in range(3):
+            host.add_folder(f"deep {number}", top)
+
+    async def main() -> None:
+        async with bench.open() as tree, trio.open_nursery() as nursery:
+            walker = Walker(tree, parallel=parallel, clock=trio.current_time)
+            walker.start(nursery)
+            await tree.refresh(tree.root)
+            walker.listed(tree.root)
+            await trio.sleep(1)
+            assert host.calls["list_folder"] == 1, "one listing is no walk"
+            first = bench.child("top 0")
+            await tree.refresh(first)
+            walker.listed(first)
+            await trio.sleep(1)
+            assert host.calls["list_folder"] == 1 + 10 + 30
+            walker.listed(bench.child("top 1"))
+            await trio.sleep(1)
+            assert host.calls["list_folder"] == 41, "nothing twice"
+
+    run(main)
+
+
+def test_a_walk_goes_on_past_a_folder_that_fails(bench: Bench) -> None:
+    for number in range(5):
+        bench.host.add_folder(f"top {number}")
+
+    async def main() -> None:
+        async with bench.open() as tree, trio.open_nursery() as nursery:
+            walker = Walker(tree, parallel=2, clock=trio.current_time)
+            walker.start(nursery)
+            await tree.refresh(tree.root)
+            walker.listed(tree.root)
+            first = bench.child("top 0")
+            await tree.refresh(first)
+            bench.host.on("list_folder", *[raising(HostServerError("500"))] * 2)
+            walker.listed(first)
+            await trio.sleep(1)
+            listed = [n for n in tree.entries(tree.root).values() if tree.listed_at(n)]
+            assert len(listed) == 3
+
+    run(main)
+
+
+def test_a_mixed_up_name_is_told_to_the_kernel(bench: Bench) -> None:
+    async def main() -> None:
+        async with bench.open() as tree:
+            bench.host.add("a.mp4")
+            await tree.refresh(tree.root)
+            theirs = bench.child("a.mp4")
+            mine = tree.add_file(tree.root, "a.mp4")
+            assert bench.child("a.mp4") is mine
+            assert theirs.name == f"a [{theirs.remote}].mp4"
+            assert bench.child(theirs.name) is theirs
+
+    run(main)
