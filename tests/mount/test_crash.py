@@ -88,7 +88,7 @@ def test_a_plain_unmount_with_uploads_pending_loses_nothing(
 ) -> None:
     source = tmp_path / "source"
     files = make_files(source)
-    simhost.fault("xvs:upload:slow=500")
+    simhost.fault("xvs:upload:slow=2500")
     with mounted("xvs") as mount:
         rsync(source, mount.path)
         subprocess.run(["fusermount3", "-u", str(mount.path)], check=True)

@@ -20,7 +20,7 @@ def host_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simhost]:
 @pytest.fixture(autouse=True)
 def _short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
     """A lost answer is looked for only so long: the host here is quick."""
-    monkeypatch.setattr("vidfs.content.uploads.OUTCOME_GRACE_S", 1.0)
+    monkeypatch.setattr("vidfs.content.uploads.OUTCOME_GRACE_S", 0.5)
 
 
 @pytest.fixture(params=["vipstream", "xvs", "fruithosted"])

@@ -42,9 +42,9 @@ async def film_in(rig: Rig, state: JobState) -> AsyncIterator[None]:
     if state is JobState.QUEUED:
         rig.fault(server, "status=500")
     elif state is JobState.SENDING:
-        rig.fault("upload", "slow=400")
+        rig.fault("upload", "slow=200")
     elif state is JobState.CONFIRMING:
-        rig.fault("file/info", "slow=400")
+        rig.fault("file/info", "slow=200")
     elif state is JobState.PARKED:
         rig.fault("upload", "refuse=unallowed extension")
     await rig.write("a.mp4", FILM)

@@ -7,16 +7,19 @@ How to add a host
    (`openload.py`). A host of neither needs a client of its own that meets `VideoHost`
    (`api.py`) on top of `transport` and `envelope`.
 2. Write its record beside the others (`xvs_records.py`, `openload_records.py`): address,
-   parameter names, `Capabilities`. Every fact with its `Source:`, every guess as `assumed`,
-   a missing ability as `False` or `None`. If the client seems to need to know the host's
-   name, the record lacks a field.
-3. Add it to `HOSTS` below.
+   parameter names, `Capabilities`. A record's defaults are the family's plainest page, so a
+   site like it says little more than its name. Every fact with its `Source:`, every guess as
+   `assumed`, a missing ability as `False` or `None`. If the client seems to need to know the
+   host's name, the record lacks a field.
+3. Add it to `HOSTS` below, and run `scripts/host-table --write` for the README.
 4. Put the answers of its document into `tests/unit/hosts`: whatever the client makes of them
    is asserted there. Mend what isn't JSON, and mark it.
-5. Teach the simulated host the dialect, from the document alone, and add the dialect's
-   name to the conformance suite in `tests/hosts`. It skips by capability only.
+5. List its calls and their parameters in `tests/hosts/documented_calls.py`.
+6. Teach the simulated host the dialect, from the document alone: the conformance suite in
+   `tests/hosts` then runs for it by itself, and skips by capability only.
 
 Where document and observation disagree, write down both and what was chosen.
+`tests/hosts/test_recipe.py` goes this way with one more XVideoSharing site.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""What `scripts/host-table` and `scripts/host-calls` print."""
