@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from tests.mount.mounting import Mounted, Program, Simhost, why_no_mounts
 
 

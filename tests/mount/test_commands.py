@@ -14,8 +14,8 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from tests.mount.mounting import Mounted, Program, Simhost, processes_with, until, write_config
 
+from tests.mount.mounting import Mounted, Program, Simhost, processes_with, until, write_config
 from vidfs.app.mounts import (
     FS_TYPE,
     find_daemon_info,

@@ -17,7 +17,7 @@ from typing import Any, TypeVar, cast
 
 import trio
 
-from vidfs.app.accounts import naming_account, open_account
+from vidfs.app.accounts import naming_account, open_account, recall_abilities
 from vidfs.app.demo import embedded_host
 from vidfs.app.logs import Redactor
 from vidfs.app.mounts import find_daemon_info, find_lock_holder
@@ -258,8 +258,10 @@ class RemoteAccount:
             if f.folder in (None, listing.folder)
             and (with_trash or not f.title.startswith(TRASH_PREFIX))
         }
-        remotes: list[RemoteFolder | RemoteFile] = [*folders.values(), *files.values()]
         known = self.names.load_entries(listing.folder, is_root=is_root)
+        if not listing.folders_complete:
+            folders = self._known_folders(known, folders)
+        remotes: list[RemoteFolder | RemoteFile] = [*folders.values(), *files.values()]
         names = assign_names(_to_titled(remotes, known), default_extension=self._default_extension)
         entries = [
             Entry(
@@ -273,6 +275,21 @@ class RemoteAccount:
             for key, remote in enumerate(remotes)
         ]
         return sorted(entries, key=lambda e: (e.kind, e.name.casefold(), e.name))
+
+    def _known_folders(
+        self, known: Sequence[Node], told: Mapping[FolderId, RemoteFolder]
+    ) -> dict[FolderId, RemoteFolder]:
+        """A folder's folders where the host tells numbers without names or places: those of
+        the catalogue, and such numbers as it has nowhere."""
+        found = {
+            FolderId(node.remote): RemoteFolder(folder=FolderId(node.remote), name=node.title)
+            for node in known
+            if node.is_folder and node.remote is not None
+        }
+        for number, folder in told.items():
+            if self.names.find_parts(NodeKind.FOLDER, number) is None:
+                found.setdefault(number, folder)
+        return found
 
     async def walk(
         self,
@@ -561,6 +578,7 @@ def run_with_account(
 
         async def main() -> T:
             host = await open_account(account, key, MountOptions())
+            recall_abilities(host, state_dir)
             remote = RemoteAccount(account, host, state_dir)
             try:
                 with naming_account(account), _naming_missing_calls(host):

@@ -75,13 +75,13 @@ def test(session: Session, as_json: bool, name: str) -> None:
     """
     import trio
 
-    from vidfs.app.accounts import naming_account, open_account
+    from vidfs.app.accounts import ask_abilities, naming_account, open_account
     from vidfs.app.demo import embedded_host
 
     chosen = session.config.get_account(name)
+    state_dir = session.directories.state_dir(name)
     with ExitStack() as stack:
         if chosen.is_demo:
-            state_dir = session.directories.state_dir(name)
             environ = without_keys(session.environ)
             chosen = stack.enter_context(embedded_host(chosen, state_dir, environ, owner=False))
             assert chosen.key is not None
@@ -90,23 +90,25 @@ def test(session: Session, as_json: bool, name: str) -> None:
             key = fetch_key(chosen, session.environ)
         session.redactor.add(key)
 
-        async def ask() -> tuple[AccountInfo, Capabilities]:
+        async def ask() -> tuple[AccountInfo, Capabilities, float]:
             host = await open_account(chosen, key, MountOptions())
             try:
                 with naming_account(chosen), trio.move_on_after(TEST_DEADLINE_S):
                     info = await host.account_info()
-                    return info, await host.probe()
+                    return info, await ask_abilities(host, state_dir), host.clock_offset_s
                 raise HostTimeoutError(f"{host.name} didn't answer in {TEST_DEADLINE_S:.0f} s")
             finally:
                 with trio.CancelScope(shield=True):
                     await host.aclose()
 
-        info, capabilities = trio.run(ask)
+        info, capabilities, clock_offset_s = trio.run(ask)
     if as_json:
-        echo_json({"account": name, "host": chosen.host, **_to_json(info, capabilities)})
+        about = {"account": name, "host": chosen.host, "clock_offset_s": clock_offset_s}
+        echo_json({**about, **_to_json(info, capabilities)})
         return
     click.echo(f"{name} on {chosen.host}: the host accepts the key")
-    rows = [*_describe_info(info), *_describe_capabilities(capabilities)]
+    clock = ("its clock", f"{clock_offset_s / 3600:+.2f} h from ours (UTC)")
+    rows = [*_describe_info(info), clock, *_describe_capabilities(capabilities)]
     click.echo("\n".join(f"  {what:<24}{value}" for what, value in rows))
 
 

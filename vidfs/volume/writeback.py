@@ -419,11 +419,15 @@ class Writeback:
         if not self._host.capabilities.clone:
             raise MoveAbilityError(f"{self._host.name} can't move files")
         # An earlier attempt may have made it without our learning of it.
+        landed = job.code
         clone = await self.queue.find_copy(job, folder)
         if clone is None:
-            clone = await self._host.clone_file(job.code, title=title, folder=folder)
+            clone = await self._host.clone_file(landed, title=title, folder=folder)
+        if job.code != landed:  # withdrawn in the very step in which the answer came
+            self.queue.clean_up(clone, title)
+            return
         with self._journal.durable():
-            job.obsolete.append(job.code)
+            job.obsolete.append(landed)
             job.code = clone
             self.record_code(job)
             self._journal.save(job)
