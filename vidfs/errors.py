@@ -27,6 +27,7 @@ VidfsError
     │   ├── UnreadableAnswerError    HTML, truncated or mistyped JSON
     │   ├── RateLimitedError         429, "wait N", 509
     │   └── UploadNodeError          the upload server failed; nothing was stored
+    ├── ContentChangedError      the bytes are no longer those that were asked for
     ├── OutcomeUnknownError      the request left whole, the answer never came: ask first
     └── PermanentHostError       will not succeed when repeated
         ├── HostNotFoundError        the host doesn't know the file or folder
@@ -197,6 +198,14 @@ class UploadNodeError(TransientHostError):
     pass
 
 
+class ContentChangedError(HostError):
+    """Other bytes than those that were asked for. `size_bytes`: of the new ones, if known."""
+
+    def __init__(self, message: str, *, call: str = "", size_bytes: int | None = None) -> None:
+        super().__init__(message, call=call)
+        self.size_bytes = size_bytes
+
+
 class OutcomeUnknownError(HostError):
     pass
 
@@ -242,4 +251,8 @@ class InsecureUrlError(PermanentHostError):
 
 
 class UploadRefusedError(PermanentHostError):
+    pass
+
+
+class UploadLostError(PermanentHostError):
     pass

@@ -78,6 +78,17 @@ class Job:
         return self.state in _PENDING
 
     @property
+    def is_due(self) -> bool:
+        """Closed, and on its way: what `wait` waits for.
+
+        A file whose descriptors were closed is due although the kernel hasn't said yet that
+        the last one was: it says so when it likes.
+        """
+        if self.state is JobState.WRITING:
+            return self.clean and self.size_bytes > 0
+        return self.pending
+
+    @property
     def outcome_unknown(self) -> bool:
         """An attempt left that was never answered: the host is asked before another."""
         return self.sent_at is not None and self.code is None

@@ -89,13 +89,17 @@ class SimHost:
             parts = urlsplit(self.url)
             assert parts.hostname and parts.port
             self._kept = http.client.HTTPConnection(parts.hostname, parts.port, timeout=20)
-        try:
-            self._kept.request(method, f"/_sim/{path}?{query}", body)
-            answer = self._kept.getresponse()
-            content = answer.read()
-        except (OSError, http.client.HTTPException):
-            self.close()
-            raise
+        for _ in range(2):  # the server lets go of a connection that was idle for long
+            try:
+                self._kept.request(method, f"/_sim/{path}?{query}", body)
+                answer = self._kept.getresponse()
+                content = answer.read()
+                break
+            except (BrokenPipeError, ConnectionResetError, http.client.RemoteDisconnected):
+                self._kept.close()
+            except (OSError, http.client.HTTPException):
+                self.close()
+                raise
         assert answer.status < 300, (answer.status, content)
         return json.loads(content)
 

@@ -27,6 +27,7 @@ from tests.hosts.scripted_server import (
 from vidfs.errors import (
     AccessDeniedError,
     BadRequestError,
+    ContentChangedError,
     HostError,
     HostNotFoundError,
     HostServerError,
@@ -551,7 +552,7 @@ def test_a_stream_says_where_it_is(
         (answer("", 404), HostNotFoundError),
         (answer("", 410), HostNotFoundError),
         (answer("", 403), AccessDeniedError),
-        (answer("", 416), BadRequestError),
+        (answer("", 416), ContentChangedError),
         (answer("", 502), HostServerError),
         (answer("", 509), RateLimitedError),
         (answer("<html>", 200, "text/html; charset=utf-8"), AccessDeniedError),

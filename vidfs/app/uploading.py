@@ -19,7 +19,7 @@ from vidfs.errors import (
     UploadNodeError,
     UsageError,
 )
-from vidfs.hosts.api import UploadBody, UploadOptions, UploadReceipt
+from vidfs.hosts.api import Capabilities, UploadBody, UploadOptions, UploadReceipt
 from vidfs.hosts.multipart import SmallFile
 from vidfs.hosts.xvs_records import XvsDialect
 from vidfs.tree.names import extension_of, loose_title
@@ -78,8 +78,9 @@ async def send(
     if upload.snapshot is not None:
         more["snapshot"] = _to_snapshot(upload.snapshot)
     before = {file.code for file in (await host.list_folder(landing)).files}
+    sent_title = _to_sent_title(upload, can)
     post = partial(
-        host.upload, body, folder=landing, title=upload.title, options=upload.options, **more
+        host.upload, body, folder=landing, title=sent_title, options=upload.options, **more
     )
     code = None
     for attempt in range(1, ATTEMPTS_MAX + 1):
@@ -96,17 +97,32 @@ async def send(
                 raise
             break
     assert code is not None
-    await _put_in_place(remote, code, upload, folder, landing)
+    await _put_in_place(remote, code, upload, folder, landing, sent_title=sent_title)
     remote.note_change(folder.parts)
     return code
 
 
+def _to_sent_title(upload: Upload, can: Capabilities) -> str:
+    """The title to send under: a host of videos judges a file by its extension."""
+    accepted = None if can.stores_any_file else can.accepted_extensions
+    if accepted is None or extension_of(upload.title) in accepted:
+        return upload.title
+    return upload.path.name
+
+
 async def _put_in_place(
-    remote: RemoteAccount, code: FileCode, upload: Upload, folder: Entry, landing: FolderId
+    remote: RemoteAccount,
+    code: FileCode,
+    upload: Upload,
+    folder: Entry,
+    landing: FolderId,
+    *,
+    sent_title: str,
 ) -> None:
     """Give the file the place and the title it should have; some hosts ignore what was sent."""
     host = remote.host
-    title = None if host.capabilities.upload_title else upload.title
+    is_settled = host.capabilities.upload_title and sent_title == upload.title
+    title = None if is_settled else upload.title
     target = None if landing == folder.folder else folder.folder
     if title is None:
         listing = await host.list_folder(landing)

@@ -22,6 +22,7 @@ MOUNT_KEYS = (
 )
 UPLOAD_KEYS = ("path", "state", "sent_bytes", "size_bytes", "attempts", "reason")
 WATCH_PERIOD_S = 1.0
+LOCAL_SHOWN_MAX = 3
 
 
 @click.command(short_help="Show mounts and their uploads.")
@@ -81,11 +82,22 @@ def to_text(mount: Message) -> str:
         f"  uploads: {mount['pending']} pending, {mount['parked']} parked; "
         f"cache: {format_bytes(mount['cache_bytes'])}; API calls: {calls}",
     ]
+    if here := describe_local(mount):
+        lines.append(f"  {here}")
     rows = [_to_row(upload) for upload in mount["uploads"]]
     if rows:
         table = format_table(rows, ("STATE", "SENT", "SIZE", "TRIES", "PATH", "REASON"))
         lines += ["  " + line for line in table.splitlines()]
     return "\n".join(lines)
+
+
+def describe_local(mount: Message) -> str:
+    """Which files stay on this machine, and why; "" if none does."""
+    names = mount.get("local_files") or []
+    if not names:
+        return ""
+    shown = ", ".join(names[:LOCAL_SHOWN_MAX]) + (" …" if len(names) > LOCAL_SHOWN_MAX else "")
+    return f"only on this machine, by their names (see scratch=): {len(names)}: {shown}"
 
 
 def _to_row(upload: Message) -> tuple[str, ...]:

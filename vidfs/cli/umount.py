@@ -22,6 +22,7 @@ from vidfs.app.mounts import (
 from vidfs.cli.exit_codes import ExitCode
 from vidfs.cli.progress import wait_for_uploads
 from vidfs.cli.session import Session
+from vidfs.cli.status import describe_local
 from vidfs.control import ask
 from vidfs.errors import MountError, NotMountedError
 
@@ -47,6 +48,7 @@ def umount(session: Session, now: bool, directory: str) -> int:
             return ExitCode.DONE
         raise
     parked = 0 if now else wait_for_uploads(served)
+    here = _describe_local(served)
     if _is_in_mount_table(served):
         unmount(served.info.mountpoint)
     if now:
@@ -56,10 +58,18 @@ def umount(session: Session, now: bool, directory: str) -> int:
         with suppress(MountError):  # files closed since are its last work
             parked = wait_for_uploads(served)
     wait_until_gone(served.state_dir, served.info.pid)
+    if here:
+        session.say(here)
     if parked:
         session.say(f"unmounted, but not everything is at the host: uploads parked: {parked}")
         return ExitCode.FAILED
     return ExitCode.DONE
+
+
+def _describe_local(served: Served) -> str:
+    with suppress(MountError):
+        return describe_local(ask(served.state_dir, "status", timeout_s=5))
+    return ""
 
 
 def _is_in_mount_table(served: Served) -> bool:

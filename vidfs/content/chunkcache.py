@@ -6,17 +6,24 @@ so that after SIGKILL a chunk is either marked and whole or not marked. A power 
 data pages but keep the mark; so the header names the boot in which marks were made, and after
 another boot only whole files that were synced before (our own uploads) are believed.
 
+Bounded while files are read, too: what is stored is counted, and above the bound whole files
+that nobody reads leave, then chunks of open files that are far from their readers: unmarked
+first, then punched out of `NAME.data`, so that a mark without bytes is never left. Our own
+uploads are held whole or not at all: the rest of one might come from what the host made of it.
+
 Nothing in here is needed: whatever is missing or odd is fetched again.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import logging
 import os
 import shutil
 import struct
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -29,7 +36,44 @@ log = logging.getLogger(__name__)
 _HEADER = struct.Struct("<8sQQ36s")  # magic, chunk size, file size, boot id
 _MAGIC = b"vidfsmap"
 _SYNCED = b"synced".ljust(36)
-_FREE_BYTES_MIN = 1 << 30  # never fill the disk below this
+_FREE_BYTES_MIN = 1 << 30  # never fill the disk below this …
+_FREE_PART = 20  # … or below this part of it, where that is less
+_SLACK_BYTES_MAX = 32 << 20  # trimmed at once, so that it isn't done for each chunk
+_SLACK_PART = 16
+_CHECK_BYTES = 4 << 20  # so much is stored at the most until the disk is looked at again
+_WINDOW_PART = 8  # what is read ahead in one place takes this part of the cache at the most
+
+_FALLOC_FL_KEEP_SIZE, _FALLOC_FL_PUNCH_HOLE = 1, 2  # linux/falloc.h
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+Keeper = Callable[[], Iterable[range]]
+"""Tells the chunks that somebody is about to read."""
+
+
+def is_full(error: OSError) -> bool:
+    """Whether *error* says that there is no room on the disk."""
+    return error.errno in _FULL
+
+
+def _load_fallocate() -> Callable[[int, int, int, int], int] | None:
+    with contextlib.suppress(OSError, AttributeError):
+        call = ctypes.CDLL(None, use_errno=True).fallocate64
+        call.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
+        call.restype = ctypes.c_int
+        return call
+    return None
+
+
+_fallocate = _load_fallocate()
+
+
+def _punch(fd: int, start: int, stop: int) -> None:
+    """Give the bytes from *start* to *stop* back to the disk. Errors: OSError."""
+    if _fallocate is None:
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+    if _fallocate(fd, _FALLOC_FL_PUNCH_HOLE | _FALLOC_FL_KEEP_SIZE, start, stop - start) < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
 
 
 def _boot_id() -> bytes:
@@ -45,6 +89,9 @@ class CachedFile:
     def __init__(self, base: Path, size_bytes: int, boot_id: bytes) -> None:
         self.size_bytes = size_bytes
         self.users = 0
+        self.held_bytes = 0
+        self.is_original = False  # our own upload, whole
+        self.keepers: list[Keeper] = []
         self._base = base
         self._boot_id = boot_id
         self._marks = bytearray(chunk_count(size_bytes))
@@ -55,8 +102,12 @@ class CachedFile:
         except OSError:
             os.close(self._data_fd)
             raise
-        if not self._load():
-            self._reset()
+        try:
+            if not self._load():
+                self._reset()
+        except OSError:
+            self.close()
+            raise
 
     def _load(self) -> bool:
         raw = os.pread(self._map_fd, _HEADER.size + len(self._marks) + 1, 0)
@@ -70,6 +121,8 @@ class CachedFile:
         if os.fstat(self._data_fd).st_size != self.size_bytes:
             return False
         self._marks[:] = raw[_HEADER.size :]
+        self.held_bytes = self._bytes_of(0, len(self._marks))
+        self.is_original = boot_id == _SYNCED and self.is_whole
         if boot_id == _SYNCED and not self.is_whole:
             self._write_header(self._boot_id)  # marks to come are only as good as this boot
         return True
@@ -115,17 +168,55 @@ class CachedFile:
 
     def mark(self, first: int, last: int) -> None:
         """All bytes of the chunks from *first* up to, not including, *last* were written."""
+        held_bytes = self._bytes_of(first, last)
         marks = b"\x01" * (last - first)
         self._marks[first:last] = marks
+        self.held_bytes += self._bytes_of(first, last) - held_bytes
         os.pwrite(self._map_fd, marks, _HEADER.size + first)
 
-    @property
-    def held_bytes(self) -> int:
-        held = self._marks.count(1) * CHUNK_BYTES
-        if self._marks and self._marks[-1]:
-            last = len(self._marks) - 1
-            held += chunk_stop(last, self.size_bytes) - chunk_start(last) - CHUNK_BYTES
+    def drop(self, first: int, last: int) -> None:
+        """Give the bytes of these chunks, all of them held, back to the disk.
+
+        The marks go first: whoever is killed in between leaves bytes without a mark.
+        Errors: OSError where the file system knows no holes.
+        """
+        marks = bytes(last - first)
+        os.pwrite(self._map_fd, marks, _HEADER.size + first)
+        self.held_bytes -= self._bytes_of(first, last)
+        self._marks[first:last] = marks
+        _punch(self._data_fd, chunk_start(first), chunk_stop(last - 1, self.size_bytes))
+
+    def _bytes_of(self, first: int, last: int) -> int:
+        """Bytes of the chunks that are held among these."""
+        held = self._marks.count(1, first, last) * CHUNK_BYTES
+        if last == len(self._marks) > first and self._marks[-1]:
+            held += chunk_stop(last - 1, self.size_bytes) - chunk_start(last)
         return held
+
+    def spare_runs(self) -> list[range]:
+        """Runs of held chunks that no keeper names, those furthest from one first. Each run
+        begins with its chunk that is furthest: its step is 1 or -1."""
+        if self.is_original:
+            return []
+        kept = sorted(
+            (part for keeper in self.keepers for part in keeper()), key=lambda part: part.start
+        )
+        runs = [run for held in self._held_runs() for run in _without(held, kept)]
+        return [
+            run if after else run[::-1]
+            for _, after, run in sorted(
+                ((*_distance(run, kept), run) for run in runs), key=lambda found: -found[0]
+            )
+        ]
+
+    def _held_runs(self) -> Iterator[range]:
+        start = self._marks.find(1)
+        while start >= 0:
+            stop = self._marks.find(0, start)
+            if stop < 0:
+                stop = len(self._marks)
+            yield range(start, stop)
+            start = self._marks.find(1, stop)
 
     def close(self) -> None:
         fds = self._data_fd, self._map_fd
@@ -134,6 +225,28 @@ class CachedFile:
         for fd in fds:
             with contextlib.suppress(OSError):
                 os.close(fd)
+
+
+def _without(run: range, kept: Sequence[range]) -> Iterator[range]:
+    """The parts of *run* that are in none of *kept*, which are in order."""
+    start = run.start
+    for part in kept:
+        if part.stop > start and part.start < run.stop:
+            if part.start > start:
+                yield range(start, part.start)
+            start = max(start, part.stop)
+    if start < run.stop:
+        yield range(start, run.stop)
+
+
+def _distance(run: range, kept: Sequence[range]) -> tuple[int, bool]:
+    """How far *run* is from the nearest of *kept*, and whether that comes after it."""
+    near = [
+        (part.start - run.stop, True) if part.start >= run.stop else (run.start - part.stop, False)
+        for part in kept
+        if part
+    ]
+    return min(near, default=(0, True))
 
 
 @dataclass(slots=True)
@@ -162,9 +275,14 @@ class ChunkCache:
         self._boot_id = _boot_id()
         self._open: dict[str, CachedFile] = {}
         self._held: dict[str, _Held] = {}  # ordered by use, oldest first
+        self._bytes_used = 0
+        self._check_at = 0  # bytes stored until the disk is looked at again
+        self._knows_holes = True
+        self.window_chunks_max = 0  # what may be read ahead in one place
         self.losses = 0  # counts what was dropped: what is held has changed
         self._make_directory()
         self._load()
+        self._look_at_disk()
 
     def _make_directory(self) -> None:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -180,13 +298,14 @@ class ChunkCache:
                 found.append((stat.st_mtime, path.stem, held))
         for _, stem, held in sorted(found, key=lambda entry: entry[:2]):
             self._held[stem] = held
+            self._bytes_used += held.bytes
 
     def _stem(self, code: FileCode) -> str:
         return quote(code, safe="")[:200]
 
     @property
     def bytes_used(self) -> int:
-        return sum(held.bytes for held in self._held.values())
+        return self._bytes_used
 
     def acquire(self, code: FileCode, size_bytes: int) -> CachedFile:
         """Open what is held of *code*; `release` it after use.
@@ -202,7 +321,13 @@ class ChunkCache:
         if file is None:
             # The whole directory may have been removed under us: that is allowed.
             self._make_directory()
-            file = CachedFile(self._directory / stem, size_bytes, self._boot_id)
+            try:
+                file = CachedFile(self._directory / stem, size_bytes, self._boot_id)
+            except OSError as error:
+                if not is_full(error):
+                    raise
+                self.make_room(_CHECK_BYTES)
+                file = CachedFile(self._directory / stem, size_bytes, self._boot_id)
             self._open[stem] = file
         file.users += 1
         self._use(stem, file)
@@ -220,8 +345,20 @@ class ChunkCache:
 
     def _use(self, stem: str, file: CachedFile) -> None:
         held = self._held.pop(stem, None) or _Held(0)
+        self._bytes_used += file.held_bytes - held.bytes
         held.bytes = file.held_bytes
         self._held[stem] = held
+
+    def stored(self, code: FileCode, file: CachedFile) -> None:
+        """More of *code* was marked in *file*: count it, and keep the bounds."""
+        stem = self._stem(code)
+        if self._open.get(stem) is not file:
+            return  # dropped: nothing of it is on the disk once its readers are gone
+        before = self._bytes_used
+        self._use(stem, file)
+        self._check_at -= self._bytes_used - before
+        if self._bytes_used > self._size_bytes_max or self._check_at <= 0:
+            self.trim()
 
     def holds_all(self, code: FileCode, size_bytes: int) -> bool:
         if self._stem(code) not in self._held and self._stem(code) not in self._open:
@@ -257,6 +394,7 @@ class ChunkCache:
             self._discard(stem)
             return False
         self._held[stem] = _Held(size_bytes, size_bytes)
+        self._bytes_used += size_bytes
         self.trim()
         return True
 
@@ -275,27 +413,79 @@ class ChunkCache:
     def _discard(self, stem: str) -> None:
         self.losses += 1
         self._open.pop(stem, None)  # its readers keep their descriptors
-        self._held.pop(stem, None)
+        held = self._held.pop(stem, None)
+        if held is not None:
+            self._bytes_used -= held.bytes
         for suffix in (".map", ".data"):
             with contextlib.suppress(OSError):
                 (self._directory / f"{stem}{suffix}").unlink()
 
+    def drop(self, code: FileCode, file: CachedFile) -> None:
+        """*file* turned out to be of other content than *code* has now."""
+        if self._open.get(self._stem(code)) is file:
+            self.forget(code)
+
     def trim(self) -> None:
-        """Drop what was used longest ago until the bounds hold. Files being read stay."""
-        excess = self.bytes_used - self._size_bytes_max
-        excess = max(excess, self._shortage())
-        for stem in list(self._held):
-            if excess <= 0:
+        """Drop what was used longest ago until the bounds hold: whole files, then chunks of
+        those that are being read. What readers are about to read stays."""
+        shortage = self._look_at_disk()
+        excess = max(self._bytes_used - self._size_bytes_max, shortage)
+        if excess > 0:
+            slack = min(self._size_bytes_max // _SLACK_PART, _SLACK_BYTES_MAX)
+            self._free(excess + slack)
+            self._look_at_disk()
+
+    def make_room(self, size_bytes: int) -> None:
+        """The disk is full: drop so much, as `trim` does."""
+        self._free(size_bytes + max(0, self._look_at_disk()))
+        self._look_at_disk()
+
+    def _free(self, size_bytes: int) -> None:
+        victims = []
+        for stem, held in self._held.items():
+            if size_bytes <= 0:
                 break
             if stem not in self._open:
-                excess -= self._held[stem].bytes
-                self._discard(stem)
+                size_bytes -= held.bytes
+                victims.append(stem)
+        for stem in victims:
+            self._discard(stem)
+        for stem in [stem for stem in self._held if stem in self._open]:
+            if size_bytes <= 0 or not self._knows_holes:
+                break
+            size_bytes -= self._thin_out(stem, size_bytes)
 
-    def _shortage(self) -> int:
+    def _thin_out(self, stem: str, size_bytes: int) -> int:
+        """Drop about so many bytes of an open file. Returns how many they were."""
+        file, held = self._open[stem], self._held[stem]
+        wanted = chunk_count(size_bytes)
         try:
-            return _FREE_BYTES_MIN - shutil.disk_usage(self._directory).free
+            for run in file.spare_runs():
+                if wanted <= 0:
+                    break
+                run = run[:wanted]
+                wanted -= len(run)
+                file.drop(min(run[0], run[-1]), max(run[0], run[-1]) + 1)
+        except OSError as error:
+            log.warning("chunks of open files can't leave the cache: %s", error.strerror)
+            self._knows_holes = False
+        freed = held.bytes - file.held_bytes
+        self._bytes_used -= freed
+        held.bytes = file.held_bytes
+        return freed
+
+    def _look_at_disk(self) -> int:
+        """Bytes that the disk lacks to its reserve (negative: it has so many to spare)."""
+        try:
+            disk = shutil.disk_usage(self._directory)
         except OSError:
-            return 0
+            shortage = -self._size_bytes_max  # the directory was removed: nothing is known
+        else:
+            shortage = min(_FREE_BYTES_MIN, disk.total // _FREE_PART) - disk.free
+        room = min(self._size_bytes_max, self._bytes_used - shortage)
+        self.window_chunks_max = max(0, room) // _WINDOW_PART // CHUNK_BYTES
+        self._check_at = max(CHUNK_BYTES, min(_CHECK_BYTES, -shortage // 4))
+        return shortage
 
     def close(self) -> None:
         for file in self._open.values():

@@ -6,6 +6,10 @@ cache. Several streams may run in one file (a player reads the end first); a chu
 by one of them only. A stream that is far enough ahead waits; one that nobody follows ends.
 
 The link is asked for once for all streams and again when the host no longer honours it.
+
+A host that made something else of an upload, or took another one under the code, says another
+size: then all of the reader ends with `ContentChangedError`, and what was cached is dropped.
+While the cache's disk is full the last chunks of each stream are handed on in memory.
 """
 
 from __future__ import annotations
@@ -16,11 +20,12 @@ import time
 import trio
 from cachetools import LRUCache
 
-from vidfs.content.chunkcache import CachedFile, ChunkCache
-from vidfs.content.chunks import chunk_of, chunk_start, chunk_stop
+from vidfs.content.chunkcache import CachedFile, ChunkCache, is_full
+from vidfs.content.chunks import CHUNK_BYTES, chunk_of, chunk_start, chunk_stop, chunks_of
 from vidfs.errors import (
     AccessDeniedError,
     CaptchaError,
+    ContentChangedError,
     HostNotFoundError,
     HostServerError,
     LegalBlockError,
@@ -37,6 +42,8 @@ _WINDOW_MIN = 4  # chunks ahead of a reader when a stream starts …
 _WINDOW_MAX = 128  # … and at the most, 32 MiB, after doubling with sequential use
 _SKIP_MAX = 16  # chunks a stream may be behind and still be worth waiting for
 _STREAMS_MAX = 4
+_LOOSE_MAX = 10 * _STREAMS_MAX  # chunks in memory while the disk is full: two requests' each
+_FULL_S = 1.0  # so long a full disk is not tried again
 _IDLE_S = 5.0  # a stream that nobody follows ends
 _READ_DEADLINE_S = 60.0
 _LINKS_MAX = 1000
@@ -48,6 +55,7 @@ class _Stream:
 
     def __init__(self, position: int) -> None:
         self.position = position  # the next chunk that will be whole
+        self.read_at = position  # where its reader was last
         self.limit = position + _WINDOW_MIN
         self.window = _WINDOW_MIN
         self.used_at = trio.current_time()
@@ -57,6 +65,7 @@ class _Stream:
         self.error: VidfsError | None = None
         self.scope = trio.CancelScope()
         self.ended = False
+        self.buffer: bytearray | None = None  # of chunk `position`, while the disk is full
 
     def covers(self, chunk: int) -> bool:
         return not self.ended and self.position <= chunk <= self.position + _SKIP_MAX
@@ -65,11 +74,12 @@ class _Stream:
         self.progress.set()
         self.progress = trio.Event()
 
-    def want(self, chunk: int) -> None:
+    def want(self, chunk: int, window_max: int) -> None:
         """A reader is at *chunk*: run ahead of it."""
         self.used_at = trio.current_time()
+        self.read_at = chunk
         if chunk + self.window > self.limit:
-            self.window = min(self.window * 2, _WINDOW_MAX)
+            self.window = max(_WINDOW_MIN, min(self.window * 2, _WINDOW_MAX, window_max))
             self.limit = chunk + self.window
             self.more.set()
             self.more = trio.Event()
@@ -121,38 +131,96 @@ class RemoteReader:
         self._file: CachedFile = cache.acquire(code, size_bytes)
         self._streams: list[_Stream] = []
         self._links = links
+        self._read_at = 0
+        self._fetching: list[range] = []  # chunks that readers wait for
+        self._loose: dict[int, bytearray] = {}  # chunks that the full disk didn't take
+        self._full_until = 0.0
+        self._ended_at: int | None = None
+        self.is_gone = False  # the host gave no link: it no longer knows the code
+        self.changed: ContentChangedError | None = None
+        self._file.keepers.append(self._needed)
 
     @property
     def is_whole(self) -> bool:
         return self._file.is_whole
 
+    def _needed(self) -> list[range]:
+        """The chunks that must stay in the cache: those that somebody is about to read."""
+        return [
+            range(self._read_at, self._read_at + 1),
+            *self._fetching,
+            *(
+                range(min(stream.read_at, stream.position), stream.position + 1)
+                for stream in self._streams
+                if not stream.ended
+            ),
+        ]
+
     def close(self) -> None:
         for stream in self._streams:
             stream.scope.cancel()
+        self._file.keepers.remove(self._needed)
         self._cache.release(self.code, self._file)
 
     async def read(self, offset: int, size: int) -> bytes:
         """Bytes from *offset*; fewer only at the end of the file.
 
-        Errors: HostError when the bytes can't be had within the deadline.
+        Errors: HostError when the bytes can't be had within the deadline;
+        ContentChangedError when the host has others now, of another size.
         """
+        if self.changed is not None:
+            raise self.changed
         size = max(0, min(size, self.size_bytes - offset))
-        missing = self._file.find_missing(offset, size)
+        missing = self._find_missing(offset, size)
         if missing is None:
             self._follow(offset, size)
         else:
             await self._fetch(offset, size, missing)
-        return self._file.read(offset, size)
+        return self._load(offset, size)
+
+    def _find_missing(self, offset: int, size: int) -> int | None:
+        missing = self._file.find_missing(offset, size)
+        if missing is not None and self._loose:
+            stop = chunks_of(offset, size).stop
+            while missing < stop and (missing in self._loose or self._file.has(missing)):
+                missing += 1
+            return missing if missing < stop else None
+        return missing
+
+    def _load(self, offset: int, size: int) -> bytes:
+        """Bytes of chunks that are held or loose; whoever asks made sure of that."""
+        if not self._loose:
+            return self._file.read(offset, size)
+        parts: list[bytes | bytearray] = []
+        for chunk in chunks_of(offset, size):
+            start = max(offset, chunk_start(chunk))
+            stop = min(offset + size, chunk_stop(chunk, self.size_bytes))
+            if self._file.has(chunk):
+                parts.append(self._file.read(start, stop - start))
+            else:
+                first = chunk_start(chunk)
+                parts.append(self._loose[chunk][start - first : stop - first])
+        return b"".join(parts)
 
     def _follow(self, offset: int, size: int) -> None:
         """A reader is served from the cache: keep its stream running ahead of it."""
-        chunk = chunk_of(offset + max(size - 1, 0))
+        chunk = self._read_at = chunk_of(offset + max(size - 1, 0))
         for stream in self._streams:
-            if not stream.ended and stream.position > chunk >= stream.position - stream.window:
-                stream.want(chunk)
+            behind = stream.position - max(stream.window, _SKIP_MAX)
+            if not stream.ended and stream.position > chunk >= behind:
+                stream.want(chunk, self._cache.window_chunks_max)
                 return
 
     async def _fetch(self, offset: int, size: int, missing: int | None) -> None:
+        chunks = chunks_of(offset, size)
+        self._fetching.append(chunks)
+        try:
+            await self._fetch_chunks(offset, size, missing)
+        finally:
+            self._fetching.remove(chunks)
+        self._read_at = chunks.stop - 1
+
+    async def _fetch_chunks(self, offset: int, size: int, missing: int | None) -> None:
         deadline = trio.current_time() + _READ_DEADLINE_S
         delay_s = 0.1
         while missing is not None:
@@ -163,7 +231,9 @@ class RemoteReader:
                     await stream.progress.wait()
             finally:
                 stream.waiting -= 1
-            missing = self._file.find_missing(offset, size)
+            if self.changed is not None:
+                raise self.changed
+            missing = self._find_missing(offset, size)
             error = stream.error
             if missing is not None and error is not None:
                 if not isinstance(error, TransientHostError):
@@ -182,7 +252,7 @@ class RemoteReader:
         """
         for stream in self._streams:
             if stream.covers(chunk):
-                stream.want(chunk)
+                stream.want(chunk, self._cache.window_chunks_max)
                 return stream
         running = [stream for stream in self._streams if not stream.ended]
         if len(running) >= _STREAMS_MAX:
@@ -200,6 +270,10 @@ class RemoteReader:
         try:
             with stream.scope:
                 await self._copy(stream)
+        except ContentChangedError as error:
+            stream.error = error
+            self._end(error)
+            log.info("the content of %s changed at the host: %s", self.code, error)
         except VidfsError as error:
             stream.error = error
             log.debug("a stream of %s ended: %s", self.code, error)
@@ -213,11 +287,30 @@ class RemoteReader:
             self._streams.remove(stream)
             stream.wake()
 
+    def _end(self, error: ContentChangedError) -> None:
+        """Whatever is here is of other content than what is to come: neither goes on."""
+        self.changed = error
+        self._loose.clear()
+        self._cache.drop(self.code, self._file)
+        for stream in self._streams:
+            stream.scope.cancel()
+
     async def _copy(self, stream: _Stream) -> None:
-        link, is_new = await self._links.get(self.code)
+        try:
+            link, is_new = await self._links.get(self.code)
+        except HostNotFoundError:
+            self.is_gone = True
+            raise
         try:
             async with self._host.open_stream(link, chunk_start(stream.position)) as body:
+                self._check_total(body.total_bytes)
                 await self._pump(stream, body.start_byte, body)
+        except ContentChangedError:
+            self._links.drop(self.code, link)
+            if is_new:
+                raise
+            # An old link may lead to the old content still.
+            raise TransientHostError("the link leads to other content") from None
         except (CaptchaError, LegalBlockError):
             raise
         except (HostNotFoundError, AccessDeniedError) as error:
@@ -235,30 +328,95 @@ class RemoteReader:
             at += len(block)
             if at <= written:
                 continue
-            data = memoryview(block)[max(skipped, 0) : self.size_bytes - at + len(block)]
+            if at > self.size_bytes:
+                raise ContentChangedError("the download is longer than the file", call="download")
+            data = memoryview(block)[max(skipped, 0) :]
             self._store(stream, written, data)
             written += len(data)
             if written >= self.size_bytes:
-                return  # longer than the file should be: what we have is enough
+                return
             if stream.position >= stream.limit:
                 await self._pause(stream)
         if written < self.size_bytes:
+            self._check_end(at, body)
             raise HostServerError("the download ended early", call="download")
 
+    def _check_total(self, total_bytes: int | None) -> None:
+        if total_bytes is not None and total_bytes != self.size_bytes:
+            raise ContentChangedError(
+                f"{total_bytes} bytes and no longer {self.size_bytes}",
+                call="download",
+                size_bytes=total_bytes,
+            )
+
+    def _check_end(self, at: int, body: ByteStream) -> None:
+        """A server that tells no size, and ends twice at one place, has no more."""
+        if body.total_bytes is None:
+            if at == self._ended_at:
+                raise ContentChangedError("the download is shorter than the file", call="download")
+            self._ended_at = at
+
     def _store(self, stream: _Stream, offset: int, data: memoryview) -> None:
-        """Put *data* at *offset*, and mark the chunks that are whole by now."""
+        """Put *data* at *offset*, and mark the chunks that are whole by now.
+
+        Errors: OSError of the disk, except that it is full.
+        """
+        if stream.buffer is None and trio.current_time() >= self._full_until:
+            try:
+                self._write(stream, offset, data)
+                return
+            except OSError as error:
+                if not is_full(error):
+                    raise
+            self._cache.make_room(len(data) + CHUNK_BYTES)
+            try:
+                self._write(stream, offset, data)
+                return
+            except OSError as error:
+                if not is_full(error):
+                    raise
+            log.warning("the cache's disk is full: %s is read without it", self.code)
+            self._full_until = trio.current_time() + _FULL_S
+        self._hand_on(stream, offset, data)
+
+    def _write(self, stream: _Stream, offset: int, data: memoryview) -> None:
         stop = offset + len(data)
-        first, last = stream.position, chunk_of(stop)
-        if stop == self.size_bytes and stop > chunk_start(last):
-            last += 1  # the end of the file makes its last chunk whole
+        first, last = stream.position, self._last_whole(stop)
         if self._file.find_held(first, last + 1) is None:
             self._file.write(offset, data)
         else:
             self._write_missing(offset, data)
         if last > first:
             self._file.mark(first, last)
+            self._cache.stored(self.code, self._file)
             stream.position = last
             stream.wake()
+
+    def _last_whole(self, stop: int) -> int:
+        """The chunk after the last one that is whole once the bytes before *stop* are here."""
+        last = chunk_of(stop)
+        # The end of the file makes its last chunk whole.
+        return last + 1 if stop == self.size_bytes and stop > chunk_start(last) else last
+
+    def _hand_on(self, stream: _Stream, offset: int, data: memoryview) -> None:
+        """Keep *data*, for which the disk has no room, in memory until it is read."""
+        while data:
+            chunk = chunk_of(offset)
+            start, stop = chunk_start(chunk), chunk_stop(chunk, self.size_bytes)
+            part = data[: stop - offset]
+            if stream.buffer is None:  # what came of the chunk before is on the disk
+                stream.buffer = bytearray(self._file.read(start, offset - start))
+            stream.buffer += part
+            offset, data = offset + len(part), data[len(part) :]
+            if offset == stop:
+                if not self._file.has(chunk):
+                    self._loose[chunk] = stream.buffer
+                stream.buffer = None
+                stream.position = chunk + 1
+        while len(self._loose) > _LOOSE_MAX:
+            del self._loose[next(iter(self._loose))]
+        stream.limit = min(stream.limit, stream.read_at + _WINDOW_MIN)
+        stream.wake()
 
     def _write_missing(self, offset: int, data: memoryview) -> None:
         """Leave chunks alone that are held already: somebody may be reading them."""
@@ -295,13 +453,17 @@ class Readers:
     def acquire(self, code: FileCode, size_bytes: int) -> RemoteReader:
         assert self._nursery is not None
         reader = self._readers.get(code)
-        if reader is None or reader.size_bytes != size_bytes:
+        if reader is None or reader.changed or reader.size_bytes != size_bytes:
             reader = RemoteReader(
                 self._host, self._cache, code, size_bytes, self._links, self._nursery
             )
             self._readers[code] = reader
         reader.users += 1
         return reader
+
+    def hold(self, reader: RemoteReader) -> None:
+        """One more user of *reader*, which `release` takes away again."""
+        reader.users += 1
 
     def release(self, reader: RemoteReader) -> None:
         reader.users -= 1

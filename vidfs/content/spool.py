@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import itertools
 import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import trio
 
@@ -21,7 +24,19 @@ from vidfs.errors import FileTooBigError, SpoolDamagedError, SpoolError, SpoolFu
 from vidfs.types import FILE_BYTES_MAX
 
 _HASH_BLOCK_BYTES = 1 << 20
-_FLUSH_AHEAD_BYTES = 64 << 20  # dirty bytes after which the kernel is asked to start writing
+_SEALS_MAX = 4  # threads that hash at once
+_LOST = "lost"
+
+
+def load_boot_id() -> str:
+    """Changes with every start of the machine; "" if it can't be told.
+
+    Source: random(4), /proc/sys/kernel/random/boot_id.
+    """
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
 
 
 @contextmanager
@@ -48,8 +63,15 @@ class Sealed:
     sha256: str | None
 
 
+class Strays(NamedTuple):
+    """What became of files that no row of the journal stands for."""
+
+    removed: int  # empty ones and half fetched ones
+    kept: list[Path]  # where those with bytes are now
+
+
 class SpoolFile:
-    """Bytes of one file. Several handles may share it; `version` counts its changes.
+    """Bytes of one file. Several handles may share it.
 
     The descriptor is there while it is used: thousands of files may wait for the host.
     """
@@ -58,8 +80,6 @@ class SpoolFile:
         self.path = path
         self._fd: int | None = fd
         self.size_bytes = os.fstat(fd).st_size
-        self.version = 0
-        self._unflushed_bytes = 0
 
     def _get_fd(self) -> int:
         if self._fd is None:
@@ -82,33 +102,29 @@ class SpoolFile:
                     written += os.pwrite(self._get_fd(), part, offset + written)
         finally:
             if written:
-                self.version += 1
                 self.size_bytes = max(self.size_bytes, offset + written)
-        self._unflushed_bytes += written
         return written
-
-    @property
-    def wants_flush(self) -> bool:
-        """Whether enough was written that the disk should start on it."""
-        return self._unflushed_bytes >= _FLUSH_AHEAD_BYTES
 
     def truncate(self, size_bytes: int) -> None:
         if size_bytes > FILE_BYTES_MAX:
             raise FileTooBigError("a file can have 8 TiB at the most")
         with spool_errors():
             os.ftruncate(self._get_fd(), size_bytes)
-        self.version += 1
         self.size_bytes = size_bytes
 
     async def sync(self) -> None:
-        """Wait until everything written so far is on disk."""
-        self._unflushed_bytes = 0
+        """Wait until everything written so far is on disk, and the file's name with it."""
         fd = os.dup(self._get_fd())
         try:
             with spool_errors():
-                await trio.to_thread.run_sync(os.fsync, fd)
+                await trio.to_thread.run_sync(_sync, fd, self.path.parent)
         finally:
             os.close(fd)
+
+    def sync_now(self) -> None:
+        """`sync` for who stops and can't wait otherwise."""
+        with spool_errors():
+            _sync(self._get_fd(), self.path.parent)
 
     def wake(self) -> None:
         """Have a descriptor from now on, whatever becomes of the name."""
@@ -135,7 +151,21 @@ def _open(path: Path) -> int:
         raise SpoolError(f"the spool: {error.strerror}") from error
 
 
-def _seal(path: Path, sha256: bool) -> Sealed:
+def _sync(fd: int, directory: Path) -> None:
+    os.fsync(fd)
+    _sync_directory(directory)
+
+
+def _sync_directory(directory: Path) -> None:
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _seal(path: Path, sha256: bool, stopped: threading.Event) -> Sealed:
+    """Runs in a thread; soon after *stopped* is set it ends, with what nobody waits for."""
     one = hashlib.sha1(usedforsecurity=False)
     other = hashlib.sha256() if sha256 else None
     size_bytes = 0
@@ -143,23 +173,23 @@ def _seal(path: Path, sha256: bool) -> Sealed:
     view = memoryview(buffer)
     with path.open("rb", buffering=0) as file:
         os.fsync(file.fileno())
-        while count := file.readinto(buffer):
+        while not stopped.is_set() and (count := file.readinto(buffer)):
             size_bytes += count
             one.update(view[:count])
             if other is not None:
                 other.update(view[:count])
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    _sync_directory(path.parent)
     return Sealed(size_bytes, one.hexdigest(), other.hexdigest() if other else None)
 
 
 class Spool:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Their own: whoever seals must not keep others from the threads of all.
+        self._seal_limit = trio.CapacityLimiter(_SEALS_MAX)
+        if not directory.is_dir():
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _sync_directory(directory.parent)
 
     def path_of(self, job_id: int) -> Path:
         return self._directory / str(job_id)
@@ -190,26 +220,48 @@ class Spool:
     def remove(self, job_id: int) -> None:
         self.path_of(job_id).unlink(missing_ok=True)
 
-    def remove_strays(self, known: set[int]) -> int:
-        """Remove files that no row of the journal stands for. Returns how many there were."""
-        strays = [path for path in self._directory.iterdir() if path.name not in map(str, known)]
-        for path in strays:
-            path.unlink(missing_ok=True)
-        return len(strays)
+    def sweep(self, known: Collection[int]) -> Strays:
+        """Clear away what no row of the journal stands for.
+
+        Bytes are never removed: the catalogue may have been lost, and they be nowhere else.
+        Errors: SpoolError.
+        """
+        names = {_LOST, *map(str, known)}
+        strays = Strays(0, [])
+        with spool_errors():
+            for path in [path for path in self._directory.iterdir() if path.name not in names]:
+                if path.name.startswith("staging-") or path.stat().st_size == 0:
+                    path.unlink()
+                    strays = strays._replace(removed=strays.removed + 1)
+                else:
+                    strays.kept.append(self._set_aside(path))
+        return strays
+
+    def _set_aside(self, path: Path) -> Path:
+        lost = self._directory / _LOST
+        lost.mkdir(mode=0o700, exist_ok=True)
+        names = (path.name if n == 0 else f"{path.name}.{n}" for n in itertools.count())
+        aside = next(lost / name for name in names if not (lost / name).exists())
+        return path.rename(aside)
 
     async def seal(self, job_id: int, *, sha256: bool) -> Sealed:
         """Put the file and its name on disk for certain, and hash it, all in a thread.
 
-        A cancelled call leaves the thread to itself: it only reads.
+        A cancelled call leaves the thread to itself, which ends at its next block.
         Errors: SpoolDamagedError if the file isn't there.
         """
-        path = self.path_of(job_id)
+        stopped = threading.Event()
         try:
             with spool_errors():
-                return await trio.to_thread.run_sync(_seal, path, sha256, abandon_on_cancel=True)
+                return await trio.to_thread.run_sync(
+                    _seal,
+                    self.path_of(job_id),
+                    sha256,
+                    stopped,
+                    abandon_on_cancel=True,
+                    limiter=self._seal_limit,
+                )
         except FileNotFoundError:
             raise SpoolDamagedError("its bytes are missing from the spool") from None
-
-    def free_bytes(self) -> int:
-        stat = os.statvfs(self._directory)
-        return stat.f_bavail * stat.f_frsize
+        finally:
+            stopped.set()

@@ -31,6 +31,8 @@ from vidfs.errors import (
     SpoolError,
     SpoolFullError,
     TransientHostError,
+    UploadLostError,
+    UploadRefusedError,
     VidfsError,
 )
 from vidfs.hosts.api import RemoteFile, UploadBody, UploadOptions, VideoHost
@@ -49,9 +51,13 @@ CONVERSION_S = 60.0
 
 T = TypeVar("T")
 
+RIVAL_PAUSE_S = 0.2
+"""How often a job asks whether the outcome that it waits for is known."""
+
 _CALL_DEADLINE_S = 120.0  # listing, verifying: each step beside the upload itself
 _RETRY_S_MAX = 300.0
 _FULL_DISK_PAUSE_S = 10.0
+_FULL_DISK_PAUSE_S_MAX = 300.0
 _DRIVEN = frozenset(  # states that the queue takes further by itself
     {JobState.SEALED, JobState.QUEUED, JobState.SENDING, JobState.CONFIRMING}
 )
@@ -127,7 +133,9 @@ class UploadQueue:
         self._clock = clock
         self._running: dict[int, trio.CancelScope] = {}
         self._sealing: dict[int, trio.CancelScope] = {}
-        self._seal_limit = trio.CapacityLimiter(2)
+        self._lagging: dict[int, Job] = {}  # rows that are older than their jobs
+        self._save_at = math.inf  # when they are written next, Unix seconds
+        self._save_pause_s = _FULL_DISK_PAUSE_S
         self._wake = trio.Event()
         self._nursery: trio.Nursery | None = None
         self._stopped = False
@@ -150,8 +158,11 @@ class UploadQueue:
         self._jobs[job.id] = job
 
     def seal(self, job: Job) -> None:
-        """*job*'s file was closed: sync it, hash it, send it. Checkpoint: none."""
-        job.state = JobState.SEALED
+        """*job*'s file was closed: sync it, hash it, send it. Checkpoint: none.
+
+        Goes on although the row can't be written; that is tried again until it is.
+        """
+        job.state, job.clean = JobState.SEALED, True
         job.reason, job.not_before = "", 0.0
         with self._row_may_lag(job):
             self._journal.save(job)
@@ -159,9 +170,30 @@ class UploadQueue:
         self._notify()
 
     def hold(self, job: Job, state: JobState, reason: str = "") -> None:
-        """Keep *job* here in *state*: being written, local, or parked."""
+        """Keep *job* here in *state*: local, or parked."""
         job.state, job.reason = state, reason
-        self._journal.save(job)
+        with self._row_may_lag(job):
+            self._journal.save(job)
+        self._notify()
+
+    def reopen(self, job: Job) -> None:
+        """*job*'s bytes are about to change. Errors: SpoolError: then they mustn't.
+
+        A row that still said "closed" would let half a file be sent after a restart.
+        """
+        before = job.state, job.reason, job.clean
+        if job.state is not JobState.WRITING:
+            self.withdraw(job)
+        job.state, job.reason, job.clean = JobState.WRITING, "", False
+        job.sha1 = job.sha256 = None
+        try:
+            self._journal.save(job)
+        except SpoolError:
+            job.state, job.reason, job.clean = before
+            if job.state in _DRIVEN:
+                self.seal(job)  # as it was
+            raise
+        self._lagging.pop(job.id, None)
         self._notify()
 
     def withdraw(self, job: Job) -> None:
@@ -191,6 +223,7 @@ class UploadQueue:
         """*job* is no longer wanted; `withdraw` it first."""
         self._journal.drop(job)
         self._jobs.pop(job.id, None)
+        self._lagging.pop(job.id, None)
         self._notify()
 
     def clean_up(self, code: FileCode, title: str) -> None:
@@ -205,8 +238,7 @@ class UploadQueue:
         """Try a parked or waiting *job* again now."""
         job.not_before, job.reason = 0.0, ""
         if job.state is not JobState.PARKED:
-            self._journal.save(job)
-            self._notify()
+            self.hold(job, job.state)
         elif job.code is not None:
             self.hold(job, JobState.CONFIRMING)
         elif job.outcome_unknown:
@@ -259,7 +291,8 @@ class UploadQueue:
         """Start what may start. Returns when to look again, Unix seconds."""
         assert self._nursery is not None
         now = self._clock()
-        next_at = now + 3600.0
+        self._save_lagging(now)
+        next_at = min(now + 3600.0, self._save_at)
         for job in self._jobs.values():
             if job.id in self._running or job.id in self._sealing or job.state not in _DRIVEN:
                 continue
@@ -284,8 +317,8 @@ class UploadQueue:
         wants_sha256 = self._host.capabilities.upload_hash == "sha256"
         try:
             with scope:
-                async with self._seal_limit:
-                    sealed = await _step(scope, self._spool.seal(job.id, sha256=wants_sha256))
+                self._check_size(job)
+                sealed = await _step(scope, self._spool.seal(job.id, sha256=wants_sha256))
                 if job.size_bytes and sealed.size_bytes != job.size_bytes:
                     raise SpoolDamagedError("the spool holds other bytes than were closed")
                 job.size_bytes = sealed.size_bytes
@@ -302,6 +335,13 @@ class UploadQueue:
             if self._sealing.get(job.id) is scope:
                 del self._sealing[job.id]
             self._notify()
+
+    def _check_size(self, job: Job) -> None:
+        """Errors: UploadRefusedError, before a file is hashed that is too large anyway."""
+        bytes_max = self._host.capabilities.upload_bytes_max
+        path = self._spool.path_of(job.id)
+        if bytes_max is not None and path.exists() and path.stat().st_size > bytes_max:
+            raise UploadRefusedError(f"larger than the {bytes_max} bytes that the host takes")
 
     async def _work(self, job: Job, scope: trio.CancelScope) -> None:
         try:
@@ -339,13 +379,33 @@ class UploadQueue:
     def _row_may_lag(self, job: Job) -> Iterator[None]:
         """Go on with *job* although its row can't be written: the disk is full.
 
-        The row then tells of an earlier step, from which a restart loses nothing either.
+        The row then tells of an earlier step, from which a restart loses nothing either. It
+        is written as soon as that can be done.
         """
         try:
             yield
         except SpoolError as error:
             log.warning("upload %d: %s", job.id, error)
-            job.not_before = max(job.not_before, self._clock() + _FULL_DISK_PAUSE_S)
+            now = self._clock()
+            job.not_before = max(job.not_before, now + _FULL_DISK_PAUSE_S)
+            self._lagging[job.id] = job
+            self._save_at = min(self._save_at, now + self._save_pause_s)
+
+    def _save_lagging(self, now: float) -> None:
+        """Write the rows that couldn't be written, if it is time for that."""
+        if now < self._save_at:
+            return
+        try:
+            while self._lagging:
+                job_id, job = next(iter(self._lagging.items()))
+                self._journal.save(job)
+                del self._lagging[job_id]
+        except SpoolError as error:
+            log.info("%d rows of the journal still can't be written: %s", len(self._lagging), error)
+            self._save_pause_s = min(2 * self._save_pause_s, _FULL_DISK_PAUSE_S_MAX)
+            self._save_at = now + self._save_pause_s
+        else:
+            self._save_at, self._save_pause_s = math.inf, _FULL_DISK_PAUSE_S
 
     def _give_back(self, job: Job) -> None:
         """No attempt is under way any more, for certain."""
@@ -374,17 +434,25 @@ class UploadQueue:
         if job.inode is None:
             await self._settle_ghost(job)
             return
-        if job.code is None:
-            await self._send(job, scope)
-        await _step(scope, self._target.confirm(job), _CALL_DEADLINE_S)
-        job.state = JobState.DONE
-        # The row first: bytes without a row are removed by the next start, a row without
-        # bytes would be taken for a loss.
+        if job.code is None and not await self._send(job, scope):
+            return
+        try:
+            await _step(scope, self._target.confirm(job), _CALL_DEADLINE_S)
+        except UploadLostError as error:
+            self._send_anew(job, error)
+            return
+        # The row first: bytes without a row are only set aside by the next start, a row
+        # without bytes would be taken for a loss.
         self.drop(job)
+        job.state = JobState.DONE
         self._target.finished(job)
 
-    async def _send(self, job: Job, scope: trio.CancelScope) -> None:
+    async def _send(self, job: Job, scope: trio.CancelScope) -> bool:
+        """One attempt. False: it isn't *job*'s turn yet."""
         plan = await _step(scope, self._target.plan(job), _CALL_DEADLINE_S)
+        if self._has_rival(job, plan):
+            job.not_before = self._clock() + RIVAL_PAUSE_S
+            return False
         path = self._spool.path_of(job.id)
         if not path.exists() or path.stat().st_size != job.size_bytes:
             raise SpoolDamagedError("its bytes in the spool are not those that were closed")
@@ -415,6 +483,33 @@ class UploadQueue:
         if receipt.title is not None:
             job.sent_title = receipt.title
         self._learn(job, receipt.code)
+        return True
+
+    def _has_rival(self, job: Job, plan: UploadPlan) -> bool:
+        """Whether another attempt may still turn up where, and as what, *job*'s would.
+
+        Two files of one title and size whose answers are both lost can't be told apart where
+        the host tells no hash: each would be taken for the other. So the second isn't sent
+        before the first's outcome is known.
+        """
+        into = self._host.capabilities.upload_into_folder
+        loose = self._target.loose_title
+        return any(
+            other is not job
+            and other.outcome_unknown
+            and (not into or other.sent_folder == plan.folder)
+            and loose(other.sent_title or "") == loose(plan.title)
+            for other in self._jobs.values()
+        )
+
+    def _send_anew(self, job: Job, error: UploadLostError) -> None:
+        """The host has nothing of what it accepted. Should that turn up after all, it goes."""
+        assert job.code is not None
+        log.warning("upload %d is sent again: %s", job.id, error)
+        job.obsolete.append(job.code)
+        job.code = None
+        job.reason = str(error)
+        self._give_back(job)
 
     def _progressed(self, job: Job, sent_bytes: int) -> None:
         job.sent_bytes = sent_bytes
@@ -440,7 +535,8 @@ class UploadQueue:
             pass
         elif successor is not None and successor.inode is not None:
             # Kept until the newer bytes are there, so that the host is never without any.
-            successor.obsolete.append(job.code)
+            if job.code not in successor.obsolete:
+                successor.obsolete.append(job.code)
             self._journal.save(successor)
         else:
             with trio.fail_after(_CALL_DEADLINE_S):

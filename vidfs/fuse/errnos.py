@@ -58,6 +58,7 @@ ERRNOS: dict[type[BaseException], int] = {
     errors.UnreadableAnswerError: errno.EIO,
     errors.RateLimitedError: errno.EAGAIN,
     errors.UploadNodeError: errno.EIO,
+    errors.ContentChangedError: errno.EIO,
     errors.OutcomeUnknownError: errno.EIO,
     errors.PermanentHostError: errno.EIO,
     errors.HostNotFoundError: errno.ENOENT,
@@ -70,6 +71,7 @@ ERRNOS: dict[type[BaseException], int] = {
     errors.CallMissingError: errno.EPERM,
     errors.InsecureUrlError: errno.EACCES,
     errors.UploadRefusedError: errno.EIO,
+    errors.UploadLostError: errno.EIO,
     # not ours
     trio.TooSlowError: errno.ETIMEDOUT,
     MemoryError: errno.ENOMEM,

@@ -14,7 +14,7 @@ import trio
 from vidfs.errors import MountError
 from vidfs.fuse.notify import KernelNotifier
 from vidfs.fuse.operations import Operations
-from vidfs.volume import Volume
+from vidfs.volume import NoListener, Volume
 
 _REQUESTS_MAX = 1000
 """Requests served at once: many may wait for a slow host without freezing the rest."""
@@ -65,4 +65,6 @@ async def run_fuse(
     finally:
         # After an unmount from outside this only frees what the session held.
         pyfuse3.close(unmount=True)
+        volume.listener = NoListener()
+        volume.files.release_all()
         log.info("unmounted from %s", mountpoint)

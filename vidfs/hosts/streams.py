@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Mapping
 from vidfs.errors import (
     AccessDeniedError,
     BadRequestError,
+    ContentChangedError,
     HostError,
     HostNotFoundError,
     HostServerError,
@@ -38,7 +39,10 @@ def check_media(
     if status in (401, 403):
         return AccessDeniedError("download: the link is no longer good for us", call=call)
     if status == 416:
-        return BadRequestError(f"download: byte {start_byte} is beyond the end", call=call)
+        found = _CONTENT_RANGE.match(headers.get("content-range", ""))
+        total = int(found[3]) if found is not None and found[3] != "*" else None
+        message = f"download: byte {start_byte} is beyond the end"
+        return ContentChangedError(message, call=call, size_bytes=total)
     if status == 451:
         return LegalBlockError("download: blocked for legal reasons", call=call)
     if status in (429, 509):

@@ -17,6 +17,7 @@ _COLUMNS = (
     "inode, state, clean, size, sha1, sha256, attempts, reason, not_before, sent_folder,"
     " sent_title, sent_at, code, obsolete, successor"
 )
+_BOOT = "boot"
 _MARKS = ",".join("?" * 15)
 _ASSIGNMENTS = ", ".join(f"{name.strip()}=?" for name in _COLUMNS.split(","))
 
@@ -54,6 +55,15 @@ class SqlJournal:
 
     def drop(self, job: Job) -> None:
         self._store.db.execute("DELETE FROM job WHERE id=?", (job.id,))
+
+    def find_boot(self) -> str | None:
+        """What `save_boot` was told last, None if never."""
+        return self._store.find_meta(_BOOT)
+
+    def save_boot(self, boot_id: str) -> None:
+        """Which start of the machine the spool is in use in; "" if in none. On disk on return."""
+        with self._store.durable():
+            self._store.save_meta(_BOOT, boot_id)
 
     def load(self) -> Sequence[Job]:
         """All rows, oldest first."""

@@ -139,6 +139,10 @@ class Merge:
             self._listing.requested_at <= since or self._now < since + SETTLE_S
         )
 
+    def _is_held(self, node: Node) -> bool:
+        """As `_is_ours`, or bytes of *node* are on their way, however long that takes."""
+        return self._is_ours(node) or (not node.is_folder and self._tree._is_pinned(node))
+
     def _keep_unlisted(self, node: Node) -> bool:
         if node.is_folder and not self._listing.folders_complete:
             return True
@@ -194,6 +198,8 @@ class Merge:
             # of the new one (API_FACTS §2.5): the name stays as it was given.
             node.title, node.stale_title, node.unsettled_since = title, None, None
             return True
+        if self._is_held(node) or (not here and self._is_above(node)):
+            return False
         changed = node.unsettled_since is not None
         node.unsettled_since = node.stale_title = None
         if title != node.title:
@@ -207,13 +213,22 @@ class Merge:
             self._renaming = changed = True
         return changed
 
+    def _is_above(self, node: Node) -> bool:
+        """Whether this folder lies in *node*: two folders changed places elsewhere. *node* stays
+        until another listing has said where this one is now."""
+        folder = self._folder
+        return node.is_folder and (
+            node is folder or any(above is node for above in self._tree.ancestors(folder))
+        )
+
     def _describe(self, node: Node, remote: RemoteFile) -> bool:
         """Take over what the listing says of a file. True if the row must be written."""
         changed = False
         keep_size = node.size_source is SizeSource.UPLOADED and (
             self._tree._settings.keep_uploaded_sizes or self._tree._holds_original(node)
         )
-        if remote.size_bytes is not None and not keep_size and not self._is_ours(node):
+        is_held = self._is_held(node)
+        if remote.size_bytes is not None and not keep_size and not is_held:
             if node.size_bytes != remote.size_bytes and node.name:
                 self._tree._listener.node_changed(node.inode, content=True)
             if (node.size_bytes, node.size_source) != (remote.size_bytes, SizeSource.HOST):
@@ -221,7 +236,7 @@ class Merge:
                 changed = True
         if remote.uploaded_at is not None and node.uploaded_at is None:
             node.uploaded_at, changed = remote.uploaded_at, True
-        if remote.sha1 is not None and remote.sha1 != node.sha1 and not self._is_ours(node):
+        if remote.sha1 is not None and remote.sha1 != node.sha1 and not is_held:
             node.sha1, changed = remote.sha1, True
         if remote.readable != node.readable:
             node.readable, changed = remote.readable, True

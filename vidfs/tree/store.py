@@ -25,7 +25,8 @@ from vidfs.types import ROOT_INODE, Inode, NodeKind
 SCHEMA_VERSION = 1
 
 _SCHEMA = """
--- Facts about the file itself and the account: 'account' (whose catalogue this is).
+-- Facts about the file itself and the account: 'account' (whose catalogue this is), 'boot'
+-- (boot id of the machine while a daemon has the spool, '' once it stopped in good order).
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY,
     value TEXT NOT NULL
@@ -86,7 +87,8 @@ CREATE TABLE job (
     id          INTEGER PRIMARY KEY AUTOINCREMENT, -- also names the spool file
     inode       INTEGER,           -- whose bytes; NULL: only the outcome is left to settle
     state       TEXT NOT NULL,     -- JobState
-    clean       INTEGER NOT NULL,  -- while writing: nothing written since a descriptor was closed
+    clean       INTEGER NOT NULL,  -- 0: while writing: written since a descriptor was closed,
+                                   -- parked or local: cut off, only a person may send it
     size        INTEGER NOT NULL,  -- bytes, true from 'sealed' on
     sha1        TEXT,              -- lower-case hex, from 'queued' on
     sha256      TEXT,              -- likewise, where the host takes it
@@ -128,19 +130,26 @@ class _Connection(sqlite3.Connection):
     def execute(self, *args: Any) -> sqlite3.Cursor:
         try:
             return super().execute(*args)
-        except sqlite3.OperationalError as error:
+        except sqlite3.Error as error:
             raise _spool_error(error) from None
 
     def executemany(self, *args: Any) -> sqlite3.Cursor:
         try:
             return super().executemany(*args)
-        except sqlite3.OperationalError as error:
+        except sqlite3.Error as error:
             raise _spool_error(error) from None
 
 
-def _spool_error(error: sqlite3.OperationalError) -> SpoolError:
-    if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+_FULL = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE})
+_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+
+
+def _spool_error(error: sqlite3.Error) -> SpoolError:
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)  # the module's own have none
+    if code in _FULL:
         return SpoolFullError("the disk of the catalogue is full")
+    if code & 0xFF in _DAMAGED:
+        return SpoolDamagedError(f"the catalogue: {error}")
     return SpoolError(f"the catalogue: {error}")
 
 
@@ -150,13 +159,16 @@ class Store:
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         """*read_only*: for a command that looks while a daemon writes; the file must exist.
 
-        Errors: SpoolDamagedError if the file isn't a catalogue or is from a newer vidfs.
+        Errors: SpoolDamagedError if the file isn't a catalogue or is from a newer vidfs;
+        SpoolFullError.
         """
         self.path = path
         try:
             if read_only:
                 address = f"file:{quote(str(path))}?mode=ro"
-                self.db = sqlite3.connect(address, uri=True, isolation_level=None)
+                self.db = sqlite3.connect(
+                    address, uri=True, isolation_level=None, factory=_Connection
+                )
                 self._check_readable()
                 return
             self.db = sqlite3.connect(
@@ -168,7 +180,9 @@ class Store:
             self.db.execute("PRAGMA wal_autocheckpoint=8000")  # a checkpoint syncs: be rare
             self.db.execute("PRAGMA busy_timeout=5000")
             self._migrate()
-        except sqlite3.DatabaseError as error:
+        except SpoolFullError:
+            raise
+        except (sqlite3.Error, SpoolError) as error:
             raise SpoolDamagedError(f"the catalogue {path} can't be used: {error}") from None
 
     def _check_readable(self) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 from weakref import WeakValueDictionary
@@ -32,7 +32,7 @@ from vidfs.errors import (
     VidfsError,
 )
 from vidfs.hosts.api import Listing, RemoteFile, VideoHost
-from vidfs.tree.merge import TRASH_PREFIX, Merge, to_extra
+from vidfs.tree.merge import SETTLE_S, TRASH_PREFIX, Merge, to_extra
 from vidfs.tree.names import decorated
 from vidfs.tree.node import Node, SizeSource
 from vidfs.tree.store import Store
@@ -42,6 +42,8 @@ log = logging.getLogger(__name__)
 
 _CACHED_ENTRIES_MAX = 150_000  # entries of folders held in memory, about 500 bytes each
 _LISTING_DEADLINE_S = 60.0
+_READS_S = 1.0  # after this the kernel has its answers
+_DEPTH_MAX = 1000  # folders in each other; more are a loop
 
 
 class TreeListener(Protocol):
@@ -175,21 +177,32 @@ class Tree:
         inode = self._store.find_inode_by_remote(kind, remote)
         return self.get(inode) if inode is not None else None
 
-    def is_known(self, file: RemoteFile) -> bool:
-        """Whether *file* is in the tree, was deleted through it, or lies in the trash."""
+    def has_seen(self, code: FileCode) -> bool:
+        """Whether *code* stands for a file of the tree, or for one that was deleted through it."""
         return (
-            self._store.find_inode_by_remote(NodeKind.FILE, file.code) is not None
-            or self._store.find_tombstone(NodeKind.FILE, file.code) is not None
-            or file.title.startswith(TRASH_PREFIX)
+            self._store.find_inode_by_remote(NodeKind.FILE, code) is not None
+            or self._store.find_tombstone(NodeKind.FILE, code) is not None
         )
+
+    def is_known(self, file: RemoteFile) -> bool:
+        """As `has_seen`, or it lies in the trash."""
+        return self.has_seen(file.code) or file.title.startswith(TRASH_PREFIX)
 
     def path_of(self, node: Node) -> str:
         """`/Films/a.mp4`, for people."""
-        parts: list[str] = []
-        while node.inode != ROOT_INODE and len(parts) < 1000:
-            parts.append(node.name)
+        if node.inode == ROOT_INODE:
+            return "/"
+        above = [folder.name for folder in self.ancestors(node) if folder.inode != ROOT_INODE]
+        return "/" + "/".join([*reversed(above), node.name])
+
+    def ancestors(self, node: Node) -> Iterator[Node]:
+        """The folders above *node*, its parent first, the root last."""
+        for _ in range(_DEPTH_MAX):
+            if node.parent == node.inode:
+                return
             node = self.get(node.parent)
-        return "/" + "/".join(reversed(parts))
+            yield node
+        log.error("the catalogue has a loop of folders at %s: refresh it", node.name)
 
     def load_extra(self, node: Node) -> dict[str, str]:
         """What else the host said of *node*, by attribute name."""
@@ -371,7 +384,7 @@ class Tree:
         if title is not None:
             node.stale_title = node.title if node.title != title else None
             node.title = title
-            node.unsettled_since = self._clock()
+        node.unsettled_since = self._clock()
         with self._store.transaction():
             self._step_aside(parent, name, node)
             self._save(node)
@@ -446,6 +459,33 @@ class Tree:
             node.size_bytes, node.size_source = size_bytes, source
             self._save(node)
 
+    def record_content(self, node: Node, size_bytes: int) -> None:
+        """The host has other bytes for *node* than we thought: so many. A reader met them.
+
+        Where they are fewer, the kernel learns it from the short answers to the requests that
+        are on their way, unless it is told to forget the size meanwhile: it then fills up with
+        zeros. So it is told a little later.
+        """
+        is_shorter = node.size_bytes is not None and size_bytes < node.size_bytes
+        self.set_size(node, size_bytes, SizeSource.HOST)
+        if is_shorter and self._nursery is not None:
+            self._nursery.start_soon(self._tell_later, node.inode, name="tell later")
+        else:
+            self._listener.node_changed(node.inode, content=True)
+
+    async def _tell_later(self, inode: Inode) -> None:
+        await trio.sleep(_READS_S)
+        self._listener.node_changed(inode, content=True)
+
+    def record_lost(self, node: Node) -> None:
+        """The host no longer knows *node*: it leaves, unless that may be our own doing."""
+        since = node.unsettled_since
+        is_ours = since is not None and self._clock() < since + SETTLE_S
+        if node.linked and node.inode != ROOT_INODE and not is_ours and not self._is_pinned(node):
+            self._drop_subtree(node)
+            self._touch(self.get(node.parent))
+            self._listener.entry_changed(node.parent, node.name, node.inode)
+
     def save(self, node: Node) -> None:
         """Write down what others changed in *node* (its `mtime_ns`, while it is written to)."""
         self._save(node)
@@ -495,10 +535,15 @@ class Tree:
 
     def _drop_subtree(self, node: Node) -> None:
         """Forget *node* and all below it: the host no longer has them."""
-        doomed = [node]
+        doomed, known = [node], {node.inode}
         for folder in doomed:  # grows while it is walked
             if folder.is_folder:
-                doomed.extend(self._intern(n) for n in self._store.load_children(folder.inode))
+                for stored in self._store.load_children(folder.inode):
+                    child = self._intern(stored)
+                    # A merge may have moved it out of here just now, and not saved that yet.
+                    if child.parent == folder.inode and child.inode not in known:
+                        doomed.append(child)
+                        known.add(child.inode)
         self._unlink(node)
         for gone in doomed:
             gone.linked = False

@@ -15,6 +15,7 @@ import trio
 
 from vidfs.content.chunkcache import ChunkCache
 from vidfs.errors import (
+    BadRequestError,
     ExistsError,
     HostNotFoundError,
     InvalidArgumentError,
@@ -40,7 +41,8 @@ from vidfs.volume.writeback import LocalFile, Writeback
 
 log = logging.getLogger(__name__)
 
-CHANGE_DEADLINE_S = 60.0  # for a call that changes something, with its retries
+CHANGE_DEADLINE_S = 30.0  # for a call that changes something, with its retries
+_EMPTYING_S = 10.0  # so long a folder may be full for a host after its files were deleted
 
 
 class Changes:
@@ -113,16 +115,20 @@ class Changes:
 
     async def _remove_file(self, node: Node) -> None:
         """Take *node* from the host and from the tree."""
-        if node.remote is not None:
-            if self._settings.delete_deny:
-                raise NamespaceAbilityError("deleting is switched off (delete=deny)")
+        code = FileCode(node.remote) if node.remote is not None else None
+        if code is not None:
+            self._check_may_delete()
             with change_deadline():
                 try:
                     await self._trash.remove_file(node)
                 except HostNotFoundError:
                     log.info("%s was already gone from the host", node.name)
-            self._cache.forget(FileCode(node.remote))
-        self._writeback.removed(node)
+            self._cache.forget(code)
+        self._writeback.removed(node, deleted=code)
+
+    def _check_may_delete(self) -> None:
+        if self._settings.delete_deny:
+            raise NamespaceAbilityError("deleting is switched off (delete=deny)")
 
     async def remove_folder(self, folder: Node, name: str) -> None:
         async with self._locked_entry(folder, name, folder):
@@ -133,17 +139,26 @@ class Changes:
 
     async def _remove_folder(self, node: Node) -> None:
         """Remove *node*, whose own lock is held, so that nothing is put into it meanwhile."""
-        if self._settings.delete_deny:
-            raise NamespaceAbilityError("deleting is switched off (delete=deny)")
-        if self._tree.listed_at(node) is not None and self._tree.entries(node):
-            raise NotEmptyError(f"{node.name} is not empty")
+        self._check_may_delete()
         with change_deadline():
             # A host's own deletion takes the videos inside with it: look for certain.
             await self._tree.refresh_newest(node)
             if self._tree.entries(node):
                 raise NotEmptyError(f"{node.name} is not empty")
-            await self._trash.remove_folder(node)
+            await self._remove_emptied(node)
         self._tree.remove(node)
+
+    async def _remove_emptied(self, node: Node) -> None:
+        """Remove a folder that was seen empty. A host may lag behind its own deletions."""
+        deadline = trio.current_time() + _EMPTYING_S
+        while True:
+            try:
+                await self._trash.remove_folder(node)
+                return
+            except BadRequestError:
+                if trio.current_time() > deadline:
+                    raise NotEmptyError(f"{node.name} is not empty at the host") from None
+            await trio.sleep(0.5)
 
     # --- renaming ----------------------------------------------------------------------------
 
@@ -169,9 +184,11 @@ class Changes:
     async def _rename_folder(
         self, node: Node, target: Node, name: str, victim: Node | None
     ) -> None:
-        if any(ancestor is node for ancestor in self._upwards(target)):
+        if target is node or any(above is node for above in self._tree.ancestors(target)):
             raise InvalidArgumentError("a folder can't be moved into itself")
         assert node.remote is not None
+        if victim is not None and self._tree.entries(victim):
+            raise NotEmptyError(f"{victim.name} is not empty")
         can = self._host.capabilities
         renames, moves = name != node.name, target.inode != node.parent
         if moves and not can.move_folder:
@@ -188,12 +205,6 @@ class Changes:
             )
         self._tree.move(node, target, name, title=name)
 
-    def _upwards(self, node: Node) -> Iterator[Node]:
-        yield node
-        while node.parent != node.inode:
-            node = self._tree.get(node.parent)
-            yield node
-
     async def _rename_file(self, node: Node, target: Node, name: str, victim: Node | None) -> None:
         if _extension_differs(node.name, name) or node.remote is None:
             self._check_media_type(name)
@@ -203,6 +214,8 @@ class Changes:
             return
         assert node.remote is not None
         can = self._host.capabilities
+        if victim is not None and victim.remote is not None:
+            self._check_may_delete()
         title = title_for_rename(name, node.title, self._default_extension)
         moves = target.inode != node.parent
         if moves and not can.move_file:
@@ -216,8 +229,9 @@ class Changes:
                     title=title if title != node.title else None,
                     folder=FolderId(target.remote or "") if moves else None,
                 )
+        # The host has done it: from here on nothing may fail, so the old file is removed behind.
         if victim is not None:
-            await self._remove_file(victim)
+            self._writeback.removed(victim, deleted=None)
         self._tree.move(node, target, name, title=title)
         self._writeback.renamed(node)
 
@@ -274,6 +288,8 @@ class Changes:
 
     def _check_new_name(self, name: str) -> None:
         check_name_length(name)
+        if not is_text(name):
+            raise InvalidArgumentError("a name is UTF-8 at every host")
         if name in ("", ".", "..") or "/" in name:
             raise InvalidArgumentError("not a name")
         if name == TRASH_FOLDER or name.startswith(TRASH_PREFIX):
@@ -289,6 +305,11 @@ class Changes:
 
 def _extension_differs(old: str, new: str) -> bool:
     return old.rpartition(".")[2].lower() != new.rpartition(".")[2].lower()
+
+
+def is_text(name: str) -> bool:
+    """Whether *name* was UTF-8: what wasn't came as lone surrogates."""
+    return not any("\ud800" <= char <= "\udfff" for char in name)
 
 
 def check_name_length(name: str) -> None:

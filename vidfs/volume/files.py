@@ -19,7 +19,9 @@ from vidfs.content.spool import Spool, spool_errors
 from vidfs.errors import (
     BadHandleError,
     ContentAbilityError,
+    ContentChangedError,
     FileTooBigError,
+    HostNotFoundError,
     InvalidArgumentError,
     IsFolderError,
     MediaTypeError,
@@ -39,6 +41,7 @@ from vidfs.volume.writeback import LocalFile, Writeback
 log = logging.getLogger(__name__)
 
 _STAGE_BYTES = 1 << 20
+_SIZE_DEADLINE_S = 30.0
 
 
 @dataclass(slots=True, eq=False)
@@ -167,7 +170,11 @@ class Files:
         if self._writeback.find(node.inode) is not None or node.remote is None:
             return
         if self._host.capabilities.read_content:
-            await self._sizes.ensure(node)
+            try:
+                await self._sizes.ensure(node)
+            except HostNotFoundError:
+                self._tree.record_lost(node)
+                raise
             return
         size_bytes = node.size_bytes
         if size_bytes is None or not self._cache.holds_all(FileCode(node.remote), size_bytes):
@@ -208,11 +215,22 @@ class Files:
         if handle.reader is not None:
             self._readers.release(handle.reader)
 
+    def release_all(self) -> None:
+        """The mount is gone, and with it every descriptor. Checkpoint: none.
+
+        The kernel drops what it had still to release. A file whose descriptors were closed is
+        taken as released; one that was open goes on as if we had died: interrupted.
+        """
+        for fh, handle in list(self._handles.items()):
+            local = handle.local
+            if local is None or local.is_closing:
+                self.release(fh)
+
     async def fsync(self, fh: int) -> None:
-        """Wait until what was written is on the local disk."""
+        """Wait until what was written is on the local disk, where a restart finds it."""
         local = self.get(fh).local
         if local is not None:
-            await local.file.sync()
+            await self._writeback.sync(local)
 
     # --- bytes ---------------------------------------------------------------------------
 
@@ -224,18 +242,51 @@ class Files:
 
     async def read(self, fh: int, offset: int, size: int) -> bytes:
         """Up to *size* bytes; fewer only at the end."""
+        try:
+            return await self._read_once(fh, offset, size)
+        except ContentChangedError:  # by now the tree knows the size of the new content
+            return await self._read_once(fh, offset, size)
+
+    async def _read_once(self, fh: int, offset: int, size: int) -> bytes:
         data = self.find_local_read(fh, offset, size)
         if data is not None:
             return data
         handle = self.get(fh)
-        return await self._get_reader(handle).read(offset, size)
+        return await self._read_remote(handle.node, self._get_reader(handle), offset, size)
+
+    async def _read_remote(self, node: Node, reader: RemoteReader, offset: int, size: int) -> bytes:
+        self._readers.hold(reader)  # whoever truncates meanwhile must not close it under us
+        try:
+            return await reader.read(offset, size)
+        except ContentChangedError as error:
+            await self._learn_size(node, reader, error)
+            raise
+        except HostNotFoundError:
+            if reader.is_gone and node.remote == reader.code:
+                self._tree.record_lost(node)
+            raise
+        finally:
+            self._readers.release(reader)
+
+    async def _learn_size(
+        self, node: Node, reader: RemoteReader, error: ContentChangedError
+    ) -> None:
+        """The host has other bytes than *reader* was for: how many."""
+        size_bytes = error.size_bytes
+        if size_bytes is None:
+            with trio.fail_after(_SIZE_DEADLINE_S):
+                size_bytes = await self._host.find_size(reader.code)
+        is_same = (node.remote, node.size_bytes) == (reader.code, reader.size_bytes)
+        if is_same and size_bytes is not None and size_bytes != reader.size_bytes:
+            self._tree.record_content(node, size_bytes)
 
     def _get_reader(self, handle: Handle) -> RemoteReader:
         node = handle.node
         if node.remote is None or node.size_bytes is None:
             raise ContentAbilityError(f"{node.name} has no bytes")
         reader = handle.reader
-        if reader is None or (reader.code, reader.size_bytes) != (node.remote, node.size_bytes):
+        wanted = node.remote, node.size_bytes
+        if reader is None or reader.changed or (reader.code, reader.size_bytes) != wanted:
             if reader is not None:
                 self._readers.release(reader)
                 handle.reader = None
@@ -258,7 +309,11 @@ class Files:
         self._writeback.begin_write(local)
         handle.node.mtime_ns = time.time_ns()  # saved when it is closed
         self._tree.note_change(handle.node.parent)
-        return local.file.write(offset, data)
+        try:
+            return local.file.write(offset, data)
+        except SpoolError:
+            local.is_short = True  # whoever writes may close it as if nothing had happened
+            raise
 
     async def truncate(self, node: Node, size_bytes: int) -> None:
         if self._settings.read_only:
@@ -269,12 +324,16 @@ class Files:
         if local is not None and local.file.size_bytes == size_bytes:
             return
         if local is None:
+            if size_bytes and await self._sizes.ensure(node) == size_bytes:
+                self._tree.set_mtime(node, time.time_ns())
+                return
             if size_bytes == 0:
                 local = self._writeback.create(node)
             else:
                 local = await self._get_writable(node)
         self._writeback.begin_write(local)
         local.file.truncate(size_bytes)
+        local.is_short = local.is_short and size_bytes > 0
         self._tree.set_mtime(node, time.time_ns())
         for handle in self._handles.values():
             if handle.node is node:
@@ -289,20 +348,35 @@ class Files:
         if local is not None:
             return local
         lock = self._staging.setdefault(node.inode, trio.Lock())
-        async with lock:
-            local = self._writeback.find(node.inode)
-            if local is None and node.remote is not None:
-                await self._check_reachable(node)
-                await self._stage(node)
+        try:
+            async with lock:
                 local = self._writeback.find(node.inode)
-                if local is not None:  # truncated meanwhile: the old bytes are history
-                    self._spool.drop_staged(node.inode)
-                else:
-                    local = self._writeback.adopt_staged(node)
-            elif local is None:
-                local = self._writeback.create(node)
-        self._staging.pop(node.inode, None)
+                if local is None and node.remote is not None:
+                    await self._check_reachable(node)
+                    local = await self._fetch_local(node)
+                elif local is None:
+                    local = self._writeback.create(node)
+        finally:
+            if not lock.statistics().tasks_waiting:
+                self._staging.pop(node.inode, None)
         return local
+
+    async def _fetch_local(self, node: Node) -> LocalFile:
+        """*node*'s bytes from the host into the spool; nothing stays there if that fails."""
+        is_kept = False
+        try:
+            try:
+                await self._stage(node)
+            except ContentChangedError:
+                await self._stage(node)
+            local = self._writeback.find(node.inode)
+            if local is None:  # else truncated meanwhile: the old bytes are history
+                local = self._writeback.adopt_staged(node)
+                is_kept = True
+            return local
+        finally:
+            if not is_kept:
+                self._spool.drop_staged(node.inode)
 
     async def _stage(self, node: Node) -> None:
         """Fetch all of *node*'s content into the spool's staging file."""
@@ -314,7 +388,7 @@ class Files:
             with spool_errors(), self._spool.staging(node.inode).open("wb") as staged:
                 offset = 0
                 while offset < size_bytes:
-                    data = await reader.read(offset, _STAGE_BYTES)
+                    data = await self._read_remote(node, reader, offset, _STAGE_BYTES)
                     if not data:
                         raise SpoolError("the cache lost bytes while they were being fetched")
                     staged.write(data)

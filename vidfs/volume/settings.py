@@ -77,3 +77,4 @@ class VolumeStatus:
     spool_bytes: int = 0
     host: str = ""
     note: str = ""  # "mounted from the catalogue: …"
+    local_files: Sequence[str] = ()  # paths of files that stay here for their names

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import trio
@@ -24,9 +25,11 @@ from vidfs.errors import (
     IsFolderError,
     NotFoundError,
     ReadOnlyError,
+    SpoolError,
 )
 from vidfs.hosts.api import AccountInfo, VideoHost
 from vidfs.tree.journal import SqlJournal
+from vidfs.tree.merge import SETTLE_S
 from vidfs.tree.news import News
 from vidfs.tree.node import Node, SizeSource
 from vidfs.tree.sizes import SizeFinder
@@ -41,7 +44,13 @@ from vidfs.types import (
 )
 from vidfs.volume.abilities import probe_abilities, restore_abilities
 from vidfs.volume.attributes import CONTROL, Attributes
-from vidfs.volume.changes import CHANGE_DEADLINE_S, Changes, change_deadline, check_name_length
+from vidfs.volume.changes import (
+    CHANGE_DEADLINE_S,
+    Changes,
+    change_deadline,
+    check_name_length,
+    is_text,
+)
 from vidfs.volume.files import Files
 from vidfs.volume.settings import Attr, Space, UploadStatus, VolumeSettings, VolumeStatus
 from vidfs.volume.trash import Trash
@@ -83,6 +92,8 @@ class Volume:
         self.listener: TreeListener = NoListener()
         self._host = host
         self._store = Store(state_dir / "catalogue.sqlite")
+        with suppress(SpoolError):  # if the disk is full they may stay
+            self._store.drop_tombstones(time.time() - 2 * SETTLE_S)
         self._spool = Spool(state_dir / "spool")
         self._cache = ChunkCache(cache_dir, size_bytes_max=settings.cache_size_bytes)
         self._declared = host.capabilities
@@ -141,7 +152,7 @@ class Volume:
         self._space: TTLCache[str, Space] = TTLCache(1, ttl=_SPACE_TTL_S)
         self._atimes_ns: LRUCache[Inode, int] = LRUCache(_ATIMES_MAX)
         self._root = self.tree.root
-        self._note = ""
+        self._note = self.writeback.note
 
     def _make_tree(self) -> Tree:
         return Tree(
@@ -183,8 +194,9 @@ class Volume:
         except (HostError, trio.TooSlowError) as error:
             if not self.tree.has_catalogue:
                 raise
-            self._note = f"mounted from the catalogue: {error or 'the host does not answer'}"
-            log.warning("%s", self._note)
+            note = f"mounted from the catalogue: {error or 'the host does not answer'}"
+            log.warning("%s", note)
+            self._note = "; ".join(filter(None, [note, self._note]))
         await self._find_root()
         nursery.start_soon(self._news.run)
         await nursery.start(self.writeback.queue.run)
@@ -247,6 +259,8 @@ class Volume:
         if name == "..":
             at_top = folder is self._root
             return self._attr(folder if at_top else self.tree.get(folder.parent))
+        if not is_text(name):
+            return None
         node = await self.tree.look(folder, name)
         if node is None:
             return None
@@ -396,9 +410,7 @@ class Volume:
     @property
     def pending(self) -> int:
         """Uploads that are neither done nor parked."""
-        return sum(
-            job.pending and job.state is not JobState.WRITING for job in self.writeback.queue.jobs
-        )
+        return sum(job.is_due for job in self.writeback.queue.jobs)
 
     def status(self) -> VolumeStatus:
         now = time.time()
@@ -430,6 +442,11 @@ class Volume:
             spool_bytes=sum(local.file.size_bytes for local in self.writeback.locals),
             host=self._host.name,
             note=self._note,
+            local_files=[
+                self.tree.path_of(local.node)
+                for local in self.writeback.locals
+                if local.job.state is JobState.LOCAL and local.file.size_bytes
+            ],
         )
 
     def _path_of_job(self, job: Job) -> str:
@@ -443,20 +460,15 @@ class Volume:
     async def wait_uploads(self, paths: Sequence[str] = ()) -> int:
         """Return when all uploads (at or below *paths*) are over: how many of them are parked."""
 
-        def of_interest() -> list[UploadStatus]:
+        def of_interest() -> list[Job]:
             return [
-                upload
-                for upload in self.status().uploads
-                if not paths or any(_is_at_or_below(upload.path, path) for path in paths)
+                job
+                for job in self.writeback.queue.jobs
+                if not paths or any(_is_at_or_below(self._path_of_job(job), path) for path in paths)
             ]
 
-        await self.writeback.queue.wait_until(
-            lambda: (
-                all(u.state in ("parked", "writing") for u in of_interest())
-                and (bool(paths) or self.pending == 0)
-            )
-        )
-        return sum(upload.state == "parked" for upload in of_interest())
+        await self.writeback.queue.wait_until(lambda: not any(job.is_due for job in of_interest()))
+        return sum(job.state is JobState.PARKED for job in of_interest())
 
     def retry(self, path: str | None = None) -> int:
         """Send parked and waiting uploads (at or below *path*) now. Returns how many."""

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 
 from vidfs.content.chunkcache import ChunkCache
-from vidfs.content.spool import Spool, SpoolFile
+from vidfs.content.spool import Spool, SpoolFile, load_boot_id
 from vidfs.content.uploads import UploadPlan, UploadQueue
 from vidfs.errors import (
     HostError,
@@ -20,6 +21,7 @@ from vidfs.errors import (
     MoveAbilityError,
     SpoolDamagedError,
     SpoolError,
+    UploadLostError,
 )
 from vidfs.hosts.api import RemoteFile, UploadOptions, VideoHost
 from vidfs.tree.journal import SqlJournal
@@ -35,6 +37,12 @@ log = logging.getLogger(__name__)
 _NEW_FILE_UNKNOWN_S = 3600.0
 """So long after its upload a host may say that it doesn't know a file (API_FACTS §7)."""
 
+_UNSYNCED = frozenset({JobState.SEALED, JobState.WRITING})  # bytes may not be on disk yet
+_INTERRUPTED = "interrupted while it was being written: the bytes so far are kept"
+_MACHINE_DOWN = (
+    "the machine went down before its bytes were on disk for certain: look at it, then retry"
+)
+
 
 class LocalFile:
     """Bytes of one node in the spool."""
@@ -46,6 +54,13 @@ class LocalFile:
         self.writers = 0  # handles open for writing
         self.handles = 0  # handles open at all
         self.done = False  # at the host: only kept for handles that still read it
+        self.is_short = False  # a write to it failed: it isn't what its writer meant
+
+    @property
+    def is_closing(self) -> bool:
+        """Every byte written was followed by a close: only the news that it was the last is
+        missing, which the kernel sends when it likes."""
+        return self.job.state is not JobState.WRITING or self.job.clean
 
 
 class Writeback:
@@ -68,6 +83,7 @@ class Writeback:
         self._trash = trash
         self._settings = settings
         self._locals: dict[Inode, LocalFile] = {}
+        self.note = ""  # what the person who mounts should know
         jobs = journal.load()
         self.queue = UploadQueue(
             host=host,
@@ -84,9 +100,8 @@ class Writeback:
 
     def _resume(self, jobs: Sequence[Job]) -> None:
         """Take up every job where it was left, whatever ended the last daemon."""
-        strays = self._spool.remove_strays({job.id for job in jobs})
-        if strays:
-            log.info("removed %d files from the spool that no job stands for", strays)
+        self._sweep({job.id for job in jobs})
+        was_cut_off = self._was_cut_off()
         for job in jobs:
             if job.inode is None:
                 continue
@@ -103,21 +118,55 @@ class Writeback:
                 continue
             file.rest()
             self._locals[node.inode] = LocalFile(node, job, file)
-            if job.state is JobState.WRITING:
-                self._resume_writing(job, node, file)
+            self._resume_one(job, node, file, was_cut_off=was_cut_off)
 
-    def _resume_writing(self, job: Job, node: Node, file: SpoolFile) -> None:
-        if job.clean:
+    def _sweep(self, known: Collection[int]) -> None:
+        try:
+            strays = self._spool.sweep(known)
+        except SpoolError as error:
+            log.warning("the spool can't be tidied: %s", error)
+            return
+        if strays.removed:
+            log.info("removed %d empty or half fetched files from the spool", strays.removed)
+        if strays.kept:
+            lost = strays.kept[0].parent
+            self.note = f"bytes of {len(strays.kept)} files that no upload stands for are in {lost}"
+            names = ", ".join(path.name for path in strays.kept)
+            log.warning("%s: %s", self.note, names)
+
+    def _was_cut_off(self) -> bool:
+        """Whether the machine went down under the last daemon. From here on this one counts."""
+        boot_id = load_boot_id()
+        before = self._journal.find_boot()
+        if before != boot_id:
+            try:
+                self._journal.save_boot(boot_id)
+            except SpoolError as error:
+                log.warning("this start can't be noted: %s", error)
+        return bool(before) and before != boot_id
+
+    def _resume_one(self, job: Job, node: Node, file: SpoolFile, *, was_cut_off: bool) -> None:
+        unsynced = job.state is JobState.SEALED or (job.state is JobState.WRITING and job.clean)
+        if was_cut_off and (unsynced or job.state is JobState.LOCAL):
+            # A file of the right size may still be full of holes. What size it is to have
+            # stays as it was: other bytes than those are not sent by a `retry` either.
+            self._cut_off(node, job, job.size_bytes, _MACHINE_DOWN)
+        elif job.state is not JobState.WRITING:
+            pass
+        elif job.clean:
             # Every descriptor had been closed: only the news of it was lost.
             self._settle(node, job, file)
-        elif file.size_bytes == 0:
-            self.queue.hold(job, JobState.LOCAL)
         else:
-            self.queue.hold(
-                job,
-                JobState.PARKED,
-                "interrupted while it was being written: the bytes so far are kept",
-            )
+            self._cut_off(node, job, file.size_bytes, _INTERRUPTED)
+
+    def _cut_off(self, node: Node, job: Job, size_bytes: int, reason: str) -> None:
+        """*job*'s bytes may be half a file: only a person, or a rewrite, has them sent."""
+        job.clean, job.size_bytes = False, size_bytes
+        if size_bytes == 0 or self._stays_local(node.name):
+            self.queue.hold(job, JobState.LOCAL, reason)
+        else:
+            self._replace(node, job)
+            self.queue.hold(job, JobState.PARKED, reason)
 
     # --- looking --------------------------------------------------------------------------
 
@@ -131,12 +180,7 @@ class Writeback:
         return any(self._is_below(local.node, node) for local in self._locals.values())
 
     def _is_below(self, node: Node, folder: Node) -> bool:
-        return any(parent is folder for parent in self._ancestors(node))
-
-    def _ancestors(self, node: Node) -> Iterator[Node]:
-        while node.parent != node.inode:
-            node = self._tree.get(node.parent)
-            yield node
+        return any(parent is folder for parent in self._tree.ancestors(node))
 
     def holds_original(self, node: Node) -> bool:
         """Whether *node* reads here as it was uploaded, whatever the host made of it since."""
@@ -157,7 +201,13 @@ class Writeback:
 
     def create(self, node: Node) -> LocalFile:
         """An empty file for *node* in the spool."""
+        if (lost := self.queue.find_of(node.inode)) is not None:
+            # Its bytes are missing: these take their place.
+            self.queue.withdraw(lost)
+            self.queue.drop(lost)
         job = self._journal.create(node.inode, JobState.WRITING)
+        if lost is not None:
+            job.obsolete = lost.obsolete
         try:
             file = self._spool.create(job.id)
         except SpoolError:
@@ -178,26 +228,36 @@ class Writeback:
     def begin_write(self, local: LocalFile) -> None:
         """*local*'s bytes are about to change. Checkpoint: none."""
         job = local.job
-        if job.state is not JobState.WRITING:
-            self.queue.withdraw(job)
-            job.sha1 = job.sha256 = None
-            job.clean = False
-            self.queue.hold(job, JobState.WRITING)
-        elif job.clean:
-            job.clean = False
-            self._journal.save(job)
+        if job.state is not JobState.WRITING or job.clean:
+            self.queue.reopen(job)
 
     def flushed(self, local: LocalFile) -> None:
         """A descriptor was closed: should we die now, the bytes are whole."""
         job = local.job
         if job.state is JobState.WRITING and not job.clean:
             job.clean, job.size_bytes = True, local.file.size_bytes
-            self._journal.save(job)
+            try:
+                self._journal.save(job)
+            except SpoolError:
+                job.clean = False
+                raise
+
+    async def sync(self, local: LocalFile) -> None:
+        """Return when a power cut can't take what was written to *local* so far: its bytes, its
+        name in the spool, its row and its entry in the tree. Errors: SpoolError."""
+        await local.file.sync()
+        self._journal.save(local.job, durable=True)
 
     def closed(self, local: LocalFile) -> None:
         """The last writer is gone. Checkpoint: none."""
-        if local.job.state is JobState.WRITING:
-            self._settle(local.node, local.job, local.file)
+        job = local.job
+        if job.state is not JobState.WRITING:
+            return
+        if local.is_short and local.node.linked and local.file.size_bytes:
+            size_bytes = local.file.size_bytes
+            self._cut_off(local.node, job, size_bytes, "the disk was full while it was written")
+        else:
+            self._settle(local.node, job, local.file)
 
     def _settle(self, node: Node, job: Job, file: SpoolFile) -> None:
         """Decide what becomes of a closed file."""
@@ -207,19 +267,26 @@ class Writeback:
         if file.size_bytes == 0 or self._stays_local(node.name):
             self.queue.hold(job, JobState.LOCAL)
             return
+        self._replace(node, job)
+        self.queue.seal(job)
+
+    def _replace(self, node: Node, job: Job) -> None:
+        """What *node* has at the host goes once *job*'s bytes are there."""
         if node.remote is not None and node.remote not in job.obsolete:
             job.obsolete.append(FileCode(node.remote))
-        self.queue.seal(job)
 
     def renamed(self, node: Node) -> None:
         """*node* has another name or place: it may be due for upload now, or no longer."""
         local = self._locals.get(node.inode)
         if local is None or local.writers:
             return
-        if local.job.state is JobState.LOCAL:
-            self._settle(node, local.job, local.file)
-        elif local.job.state is JobState.PARKED and local.job.code is None:
-            self.queue.retry(local.job)
+        job = local.job
+        if not job.clean and job.state in (JobState.LOCAL, JobState.PARKED):
+            self._cut_off(node, job, job.size_bytes, job.reason)
+        elif job.state is JobState.LOCAL:
+            self._settle(node, job, local.file)
+        elif job.state is JobState.PARKED and job.code is None:
+            self.queue.retry(job)
         elif local.job.state in (JobState.SEALED, JobState.QUEUED) and self._stays_local(node.name):
             self.queue.withdraw(local.job)
             self.queue.hold(local.job, JobState.LOCAL)
@@ -239,15 +306,22 @@ class Writeback:
             self._spool.remove(job.id)
         else:
             local.done = True
+            if local.handles:
+                with suppress(SpoolError):  # they go on without its name: no stray if we die
+                    local.file.wake()
+                self._spool.remove(job.id)
             self._let_go(local)
         return list(job.obsolete)
 
-    def removed(self, node: Node) -> None:
-        """*node* was removed at the host, where it was there: its upload goes, and with it what
-        that left there or was to replace."""
+    def removed(self, node: Node, *, deleted: FileCode | None) -> None:
+        """*node* goes, and its upload with it. *deleted*: the code that was removed at the host
+        already; whatever else it has there, or was to replace, is removed behind this."""
         with self._journal.transaction():
-            for code in self.give_up(node):
-                if code != node.remote:
+            codes = self.give_up(node)
+            if node.remote is not None and node.remote not in codes:
+                codes.append(FileCode(node.remote))
+            for code in codes:
+                if code != deleted:
                     self._tree.bury(NodeKind.FILE, code)
                     self.queue.clean_up(code, node.name)
             if node.linked:
@@ -325,8 +399,14 @@ class Writeback:
         # Asked again after the wait: it may have been renamed meanwhile.
         parent = self._tree.get(node.parent)
         return UploadPlan(
-            folder=FolderId(parent.remote or ""), title=self._title_of(node), options=options
+            folder=FolderId(parent.remote or ""), title=self._sent_title(node), options=options
         )
+
+    def _sent_title(self, node: Node) -> str:
+        """The title to upload under: a host of videos judges a file by its extension, so one
+        without gets the one it is shown with, and its own title afterwards (`_mend`)."""
+        title = self._title_of(node)
+        return title if self.is_accepted(title) else node.name
 
     async def _options(self, job: Job, node: Node) -> UploadOptions:
         """What the file that is being replaced had; else what the account is configured to."""
@@ -345,9 +425,7 @@ class Writeback:
         return to_upload_options(extra | dict(info.extra if info else {}), configured)
 
     def owns(self, code: FileCode) -> bool:
-        return self._tree.find_by_remote(NodeKind.FILE, code) is not None or any(
-            code in job.obsolete for job in self.queue.jobs
-        )
+        return self._tree.has_seen(code) or any(code in job.obsolete for job in self.queue.jobs)
 
     def record_code(self, job: Job) -> None:
         if job.inode is None:
@@ -383,6 +461,11 @@ class Writeback:
         info = await self._find_info(job.code)
         if info is not None:
             self._tree.record_info(node, info)
+        elif not await self._is_listed(job, node):
+            # Some say nothing for a while; some said yes and kept nothing (API_FACTS §2.4).
+            if time.time() - (job.sent_at or 0.0) > _NEW_FILE_UNKNOWN_S:
+                raise UploadLostError("the host took it, but has shown no sign of it since")
+            raise HostServerError("the host doesn't show its new file yet")
         seen_title = info.title if info is not None else job.sent_title
         seen_folder = info.folder if info is not None and info.folder is not None else None
         if seen_folder is None:
@@ -432,6 +515,20 @@ class Writeback:
             self.record_code(job)
             self._journal.save(job)
 
+    async def _is_listed(self, job: Job, node: Node) -> bool:
+        """Whether the host's folders show what it has no information about yet."""
+        folders = {self._tree.get(node.parent).remote, job.sent_folder}
+        if not self._host.capabilities.upload_into_folder:
+            folders.add(self._host.root)
+        for folder in folders - {None}:
+            try:
+                listing = await self._host.list_folder(FolderId(folder or ""))
+            except HostNotFoundError:
+                continue
+            if any(file.code == job.code for file in listing.files):
+                return True
+        return False
+
     async def _find_info(self, code: FileCode) -> RemoteFile | None:
         """What the host says of a new upload; some say nothing for a while."""
         try:
@@ -479,6 +576,13 @@ class Writeback:
 
     def close(self) -> None:
         """Let go of every descriptor. What a writer still had open is met by `_resume`."""
+        try:
+            for local in self._locals.values():
+                if local.job.state in _UNSYNCED and local.job.clean:
+                    local.file.sync_now()
+            self._journal.save_boot("")
+        except SpoolError as error:
+            log.warning("not stopped in good order: %s", error)
         for local in self._locals.values():
             local.file.close()
         self._locals.clear()

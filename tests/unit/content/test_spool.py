@@ -87,14 +87,54 @@ def test_sizes_beyond_the_limit_are_refused_at_once(spool: Spool) -> None:
     assert file.size_bytes == 0
 
 
-def test_what_no_row_stands_for_is_removed(spool: Spool) -> None:
+def test_of_what_no_row_stands_for_only_bytes_are_kept(spool: Spool) -> None:
     for number in (1, 2, 3):
         spool.create(number)
     spool.staging(7).write_bytes(b"half")
-    assert spool.remove_strays({2}) == 3
+    spool.path_of(4).write_bytes(b"film")
+    lost = spool.path_of(4).parent / "lost"
+    assert spool.sweep({2}) == (3, [lost / "4"])
     assert spool.open(2).size_bytes == 0
-    with pytest.raises(SpoolDamagedError):
-        spool.open(1)
+    for number in (1, 4):
+        with pytest.raises(SpoolDamagedError):
+            spool.open(number)
+    spool.path_of(4).write_bytes(b"another")
+    assert spool.sweep({2}) == (0, [lost / "4.1"])
+    assert spool.sweep({2}) == (0, [])
+    assert {path.name: path.read_bytes() for path in lost.iterdir()} == {
+        "4": b"film",
+        "4.1": b"another",
+    }
+
+
+def test_syncing_a_file_syncs_its_name(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = spool.create(1)
+    synced = set()
+
+    def fsync(fd: int) -> None:
+        synced.add(Path(f"/proc/self/fd/{fd}").readlink())
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    trio.run(file.sync)
+    assert synced == {spool.path_of(1), spool.path_of(1).parent}
+
+
+def test_sealing_that_is_cancelled_gives_its_thread_back(spool: Spool) -> None:
+    """Each of these would be hashed for an hour, and all but four of them wait for a thread."""
+    for number in range(12):
+        spool.create(number).truncate(4 << 40)
+    spool.create(99).write(0, b"film")
+
+    async def main() -> None:
+        everybodys = trio.to_thread.current_default_thread_limiter()
+        with trio.fail_after(20):
+            for number in range(12):
+                with trio.move_on_after(0.05):
+                    await spool.seal(number, sha256=False)
+                assert everybodys.borrowed_tokens == 0
+            assert (await spool.seal(99, sha256=False)).size_bytes == 4
+
+    trio.run(main)
 
 
 def test_staged_bytes_become_a_file(spool: Spool) -> None:

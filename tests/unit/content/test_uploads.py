@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -43,7 +45,7 @@ class InlineSpool(Spool):
         if self.before_seal is not None:
             await self.before_seal()
         try:
-            sealed = spool_module._seal(self.path_of(job_id), sha256)
+            sealed = spool_module._seal(self.path_of(job_id), sha256, threading.Event())
         except FileNotFoundError:
             raise SpoolDamagedError("missing") from None
         if self.after_seal is not None:
@@ -433,6 +435,102 @@ def test_a_full_disk_stops_nothing_for_good(
     assert bench.contents() == [CONTENT, CONTENT]
     assert bench.host.calls["upload"] == 2
     assert bench.rows() == []
+
+
+class Full:
+    """A journal on a disk that is full for a while."""
+
+    def __init__(self, journal: SqlJournal) -> None:
+        self.journal = journal
+        self.is_full = True
+
+    def __getattr__(self, name: str) -> object:
+        if self.is_full:
+            raise SpoolFullError("the disk of the catalogue is full")
+        return getattr(self.journal, name)
+
+
+def test_a_row_that_could_not_be_written_is_written_later(bench: Bench) -> None:
+    full = Full(bench.journal)
+
+    async def main() -> None:
+        async with bench.running():
+            job = bench.write()
+            bench.queue._journal = full  # type: ignore[assignment]
+            bench.queue.hold(job, JobState.PARKED, "because")
+            await trio.sleep(700)
+            assert [row.state for row in bench.rows()] == [JobState.WRITING]
+            full.is_full = False
+            await trio.sleep(400)
+            assert [(row.state, row.reason) for row in bench.rows()] == [
+                (JobState.PARKED, "because")
+            ]
+
+    run(main)
+
+
+def test_an_upload_whose_row_cannot_be_removed_at_once_still_ends(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop = bench.journal.drop
+    refusals = iter([True, True])
+
+    def drop_if_there_is_room(job: Job) -> None:
+        if next(refusals, False):
+            raise SpoolFullError("the disk of the catalogue is full")
+        drop(job)
+
+    async def main() -> None:
+        async with bench.running():
+            monkeypatch.setattr(bench.journal, "drop", drop_if_there_is_room)
+            bench.queue.seal(bench.write())
+            await bench.until_idle()
+
+    run(main)
+    assert len(bench.target.finished_jobs) == 1
+    assert bench.contents() == [CONTENT]
+    assert bench.rows() == []
+
+
+@pytest.mark.parametrize("state", [JobState.QUEUED, JobState.PARKED])
+def test_bytes_must_not_change_while_their_row_says_that_they_are_whole(
+    bench: Bench, state: JobState
+) -> None:
+    full = Full(bench.journal)
+
+    async def main() -> None:
+        job = bench.write()
+        bench.queue.hold(job, state, "because")
+        bench.queue._journal = full  # type: ignore[assignment]
+        with pytest.raises(SpoolFullError):
+            bench.queue.reopen(job)
+        assert job.state is (JobState.SEALED if state is JobState.QUEUED else state)
+        full.is_full = False
+        bench.queue.reopen(job)
+        [row] = bench.rows()
+        assert (row.state, row.clean) == (JobState.WRITING, False)
+
+    run(main)
+
+
+def test_what_is_too_large_for_the_host_is_not_hashed(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.host.capabilities = replace(bench.host.capabilities, upload_bytes_max=len(CONTENT))
+    bench.spool.before_seal = raising(KeyError("hashed"))
+
+    async def main() -> None:
+        async with bench.running():
+            job = bench.write(CONTENT + b"!")
+            bench.queue.seal(job)
+            await bench.until_idle()
+            assert state_of(job) is JobState.PARKED
+            assert str(len(CONTENT)) in job.reason
+            bench.spool.before_seal = None
+            bench.queue.seal(bench.write(inode=Inode(8)))
+            await bench.until_idle()
+
+    run(main)
+    assert bench.contents() == [CONTENT]
 
 
 def test_bytes_that_changed_size_in_the_spool_are_never_sent(bench: Bench) -> None:

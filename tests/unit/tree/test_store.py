@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from vidfs.errors import SpoolDamagedError, SpoolFullError
+from vidfs.errors import SpoolDamagedError, SpoolError, SpoolFullError
 from vidfs.tree.journal import SqlJournal
 from vidfs.tree.node import Node, SizeSource
-from vidfs.tree.store import SCHEMA_VERSION, Store
+from vidfs.tree.store import SCHEMA_VERSION, Store, _Connection, _spool_error
 from vidfs.types import ROOT_INODE, FileCode, FolderId, Inode, JobState, NodeKind
 
 
@@ -65,7 +65,7 @@ def test_saving_a_node_keeps_its_extras(path: Path) -> None:
 def test_one_code_stands_for_one_node(path: Path) -> None:
     store = Store(path)
     store.save_nodes([node(2, remote="c1")])
-    with pytest.raises(sqlite3.IntegrityError):
+    with pytest.raises(SpoolError):
         store.save_nodes([node(3, "b.mp4", remote="c1")])
 
 
@@ -105,6 +105,46 @@ def test_a_full_disk_is_told_apart_and_undoes_the_whole_step(path: Path) -> None
     store.db.execute("PRAGMA max_page_count=1000000")
     store.save_nodes([node(2)])
     assert len(store.load_children(ROOT_INODE)) == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        (sqlite3.SQLITE_FULL, SpoolFullError),
+        (sqlite3.SQLITE_IOERR_SHMSIZE, SpoolFullError),
+        (sqlite3.SQLITE_IOERR_WRITE, SpoolError),
+        (sqlite3.SQLITE_BUSY, SpoolError),
+        (sqlite3.SQLITE_CORRUPT_INDEX, SpoolDamagedError),
+    ],
+)
+def test_whatever_the_catalogue_meets_is_an_error_of_the_disk(
+    code: int, expected: type[SpoolError]
+) -> None:
+    error = sqlite3.DatabaseError("trouble")
+    error.sqlite_errorcode = code
+    assert type(_spool_error(error)) is expected
+
+
+def test_a_disk_that_is_full_at_the_end_of_a_step_undoes_it(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(path)
+    execute = _Connection.execute
+
+    def fail_to_commit(self: _Connection, sql: str, *args: object) -> sqlite3.Cursor:
+        if sql == "COMMIT":
+            raise SpoolFullError("full")
+        return execute(self, sql, *args)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(_Connection, "execute", fail_to_commit)
+        with pytest.raises(SpoolFullError), store.durable():
+            store.save_nodes([node(2)])
+    assert not store.db.in_transaction
+    assert store.load_children(ROOT_INODE) == []
+    store.close()
+    with pytest.raises(SpoolError):
+        store.load_node(ROOT_INODE)
 
 
 def test_tombstones_expire(path: Path) -> None:

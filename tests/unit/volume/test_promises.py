@@ -1,0 +1,285 @@
+"""What a user of the mount is promised, under bad luck."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+
+from tests.unit.fakes import raising
+from tests.unit.volume.test_volume import NEW, Rig, run
+from vidfs.content import uploads
+from vidfs.errors import (
+    BadRequestError,
+    HostServerError,
+    InvalidArgumentError,
+    NamespaceAbilityError,
+    OutcomeUnknownError,
+    SpoolFullError,
+)
+from vidfs.hosts.api import RemoteFile
+from vidfs.types import ROOT_INODE, JobState
+from vidfs.volume import writeback
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Rig:
+    return Rig(tmp_path)
+
+
+def test_removing_a_file_whose_replacement_arrives_meanwhile_removes_both(rig: Rig) -> None:
+    rig.host.add("a.mp4", b"old")
+
+    async def main() -> None:
+        async with rig.open() as volume:
+            gate = trio.Event()
+            rig.host.on("upload", gate.wait)
+            await rig.write("a.mp4", b"newer bytes")
+            await rig.until_state("a.mp4", JobState.SENDING)
+
+            async def arrive() -> None:
+                gate.set()
+                await rig.until(lambda: not volume.pending)
+
+            rig.host.on("delete_file", arrive)
+            await volume.unlink(ROOT_INODE, "a.mp4")
+            assert await volume.wait_uploads() == 0
+
+    run(main)
+    assert rig.at_host() == {}
+
+
+def test_renaming_over_a_file_is_refused_as_a_whole_where_deleting_is(rig: Rig) -> None:
+    rig.host.add("a.mp4", b"a")
+    rig.host.add("b.mp4", b"b")
+
+    async def main() -> None:
+        async with rig.open(delete_deny=True) as volume:
+            await rig.names()
+            with pytest.raises(NamespaceAbilityError):
+                await volume.rename(ROOT_INODE, "a.mp4", ROOT_INODE, "b.mp4", replace=True)
+
+    run(main)
+    assert rig.host.titles() == ["a.mp4", "b.mp4"]
+
+
+def test_renaming_over_a_file_that_cannot_be_removed_at_once_is_finished_behind(rig: Rig) -> None:
+    rig.host.add("a.mp4", b"a")
+    rig.host.add("b.mp4", b"b")
+
+    async def main() -> None:
+        async with rig.open() as volume:
+            await rig.names()
+            rig.host.on("delete_file", raising(HostServerError("500")))
+            await volume.rename(ROOT_INODE, "a.mp4", ROOT_INODE, "b.mp4", replace=True)
+            assert await rig.names() == ["b.mp4"]
+            await volume.wait_uploads()
+
+    run(main)
+    assert rig.at_host() == {"b.mp4": b"a"}
+
+
+def test_what_was_closed_is_waited_for_before_the_kernel_says_it_was_the_last(rig: Rig) -> None:
+    async def main() -> None:
+        async with rig.open() as volume:
+            fh, _ = await volume.create(ROOT_INODE, "a.mp4", NEW)
+            await volume.files.write(fh, 0, b"film")
+            await volume.files.flush(fh)
+            assert volume.pending == 1
+            waited = trio.Event()
+
+            async def wait() -> None:
+                await volume.wait_uploads()
+                waited.set()
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(wait)
+                await trio.testing.wait_all_tasks_blocked(0.01)
+                assert not waited.is_set()
+                volume.files.release(fh)
+
+    run(main)
+    assert rig.at_host() == {"a.mp4": b"film"}
+
+
+def test_after_the_mount_is_gone_what_was_closed_goes_up_and_what_was_not_stays(rig: Rig) -> None:
+    async def main() -> None:
+        async with rig.open() as volume:
+            closed, _ = await volume.create(ROOT_INODE, "closed.mp4", NEW)
+            await volume.files.write(closed, 0, b"film")
+            await volume.files.flush(closed)
+            cut, _ = await volume.create(ROOT_INODE, "cut.mp4", NEW)
+            await volume.files.write(cut, 0, b"fi")
+            volume.files.release_all()
+            await volume.wait_uploads()
+
+    run(main)
+    assert rig.at_host() == {"closed.mp4": b"film"}
+
+
+def test_a_copy_that_the_disk_cut_short_does_not_replace_the_film(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig.host.add("a.mp4", b"the whole old film")
+
+    def full(fd: int, data: bytes, offset: int) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    async def main() -> None:
+        async with rig.open() as volume:
+            fh = await rig.open_file("a.mp4", os.O_WRONLY | os.O_TRUNC)
+            await volume.files.write(fh, 0, b"hal")
+            with monkeypatch.context() as patch:
+                patch.setattr(os, "pwrite", full)
+                with pytest.raises(SpoolFullError):
+                    await volume.files.write(fh, 3, b"f the film")
+            await rig.close(fh)
+            assert await volume.wait_uploads() == 1
+            [upload] = volume.status().uploads
+            assert (upload.state, upload.reason) == (
+                "parked",
+                "the disk was full while it was written",
+            )
+            assert await rig.read("a.mp4") == b"hal"
+            await rig.write("a.mp4", b"the whole new film")
+            assert await volume.wait_uploads() == 0
+
+    run(main)
+    assert rig.at_host() == {"a.mp4": b"the whole new film"}
+
+
+def test_a_size_that_is_already_there_is_no_change(rig: Rig) -> None:
+    rig.host.add("a.mp4", b"x" * 5000)
+
+    async def main() -> None:
+        async with rig.open() as volume:
+            attr = await volume.lookup(ROOT_INODE, "a.mp4")
+            assert attr is not None
+            await volume.set_size(attr.inode, 5000)
+            await volume.wait_uploads()
+
+    run(main)
+    assert rig.host.calls["upload"] == 0
+
+
+def test_a_folder_that_others_emptied_can_be_removed(rig: Rig) -> None:
+    folder = rig.host.add_folder("F")
+    code = rig.host.add("a.mp4", b"x", folder)
+
+    async def main() -> None:
+        async with rig.open() as volume:
+            attr = await volume.lookup(ROOT_INODE, "F")
+            assert attr is not None
+            assert await rig.names(attr.inode) == ["a.mp4"]
+            del rig.host.stored[code]
+            await volume.remove_folder(ROOT_INODE, "F")
+            assert await rig.names() == []
+
+    run(main)
+
+
+def test_a_host_that_lags_behind_its_own_deletions_is_asked_again(rig: Rig) -> None:
+    rig.host.add_folder("F")
+    rig.host.on("delete_folder", raising(BadRequestError("Folder is not empty")))
+
+    async def main() -> None:
+        async with rig.open() as volume:
+            await rig.names()
+            await volume.remove_folder(ROOT_INODE, "F")
+            assert await rig.names() == []
+
+    run(main)
+
+
+def test_names_that_are_no_text_are_refused(rig: Rig) -> None:
+    name = os.fsdecode(b"latin1-\xe9.mp4")
+
+    async def main() -> None:
+        async with rig.open() as volume:
+            assert await volume.lookup(ROOT_INODE, name) is None
+            with pytest.raises(InvalidArgumentError):
+                await volume.create(ROOT_INODE, name, NEW)
+            with pytest.raises(InvalidArgumentError):
+                await volume.make_folder(ROOT_INODE, name)
+
+    run(main)
+
+
+def test_an_upload_that_the_host_accepted_and_lost_never_costs_the_old_film(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """API_FACTS §2.4: success-looking answers for uploads that were thrown away."""
+    rig.host.add("a.mp4", b"old")
+    monkeypatch.setattr(writeback, "_NEW_FILE_UNKNOWN_S", 0.5)
+    monkeypatch.setattr(uploads, "_RETRY_S_MAX", 0.1)
+    at_second_attempt: list[dict[str, bytes]] = []
+
+    async def main() -> None:
+        async with rig.open() as volume:
+            await rig.names()
+            known = set(rig.host.stored)
+
+            async def lose() -> None:
+                for code in set(rig.host.stored) - known:
+                    del rig.host.stored[code]
+
+            async def nothing() -> None:
+                pass
+
+            async def look() -> None:
+                at_second_attempt.append(rig.at_host())
+
+            rig.host.on("file_info", nothing, lose)  # the first is about the old film's flags
+            rig.host.on("upload", nothing, look)
+            await rig.write("a.mp4", b"new")
+            assert await volume.wait_uploads() == 0
+
+    run(main)
+    assert at_second_attempt == [{"a.mp4": b"old"}]
+    assert rig.at_host() == {"a.mp4": b"new"}
+
+
+def test_two_unanswered_uploads_of_one_name_and_size_are_not_confused(rig: Rig) -> None:
+    """The first's answer is lost and it shows late; the second is other bytes of the same size."""
+    rig.host.says_sizes = False
+
+    async def main() -> None:
+        async with rig.open() as volume:
+            gate = trio.Event()
+            lost = raising(OutcomeUnknownError("lost"))
+            rig.host.on("upload", lost, lost, when="after")
+            rig.host.on("list_folder", *[gate.wait] * 5)
+            await rig.write("a.mp4", b"first bytes")
+            await rig.until(lambda: rig.host.calls["list_folder"] > 1)
+            fh = await rig.open_file("a.mp4", os.O_RDWR)
+            await volume.files.write(fh, 0, b"SECOND")
+            await rig.close(fh)
+            await rig.until_state("a.mp4", JobState.QUEUED)
+            await trio.sleep(3 * uploads.RIVAL_PAUSE_S)
+            assert rig.host.calls["upload"] == 1, "the first's outcome is not known yet"
+            gate.set()
+            assert await volume.wait_uploads() == 0
+
+    run(main)
+    assert rig.at_host() == {"a.mp4": b"SECONDbytes"}
+
+
+def test_a_deleted_file_that_a_listing_still_shows_is_not_taken_for_the_new_one(rig: Rig) -> None:
+    rig.host.says_sizes = False
+
+    async def main() -> None:
+        async with rig.open() as volume:
+            old = rig.host.add("a.mp4", b"old")
+            await volume.refresh("/")
+            assert await rig.names() == ["a.mp4"]
+            ghost = rig.host.stored[old]
+            await volume.unlink(ROOT_INODE, "a.mp4")
+            rig.host.stored[old] = ghost  # the listing lags
+            assert volume.tree.has_seen(RemoteFile(code=old, title="a.mp4").code)
+            assert volume.writeback.owns(old)
+
+    run(main)
