@@ -34,7 +34,7 @@ from vidfs.volume.trash import Trash
 
 log = logging.getLogger(__name__)
 
-_NEW_FILE_UNKNOWN_S = 3600.0
+_NEW_FILE_UNKNOWN_S = 900.0
 """So long after its upload a host may say that it doesn't know a file (API_FACTS §7)."""
 
 _UNSYNCED = frozenset({JobState.SEALED, JobState.WRITING})  # bytes may not be on disk yet

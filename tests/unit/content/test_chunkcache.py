@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from tests.unit.fakes import formula
 from vidfs.content import chunkcache
-from vidfs.content.chunkcache import ChunkCache
+from vidfs.content.chunkcache import CachedFile, ChunkCache
 from vidfs.content.chunks import CHUNK_BYTES, chunk_start, chunk_stop
 from vidfs.types import FileCode
 
@@ -193,3 +196,122 @@ def test_the_directory_may_be_removed_at_any_time(directory: Path) -> None:
     assert held(cache, A) == []
     fill(cache, B, 0)
     assert held(cache, B) == [0]
+
+
+# ------------------------------------------------------------------------------ bounded while read
+
+
+LONG = formula(1 << 16) * (20 * CHUNK_BYTES >> 16)
+
+
+def put(cache: ChunkCache, code: FileCode, file: CachedFile, chunk: int) -> None:
+    start = chunk_start(chunk)
+    file.write(start, LONG[start : start + CHUNK_BYTES])
+    file.mark(chunk, chunk + 1)
+    cache.stored(code, file)
+
+
+def blocks(directory: Path) -> int:
+    return sum(path.stat().st_blocks * 512 for path in directory.glob("*.data"))
+
+
+def test_what_nobody_reads_leaves_before_chunks_of_what_is_read(directory: Path) -> None:
+    cache = opened(directory, size_bytes_max=6 * CHUNK_BYTES)
+    fill(cache, B, 0, 1)
+    file = cache.acquire(A, len(LONG))
+    for chunk in range(5):
+        put(cache, A, file, chunk)
+    assert [file.has(chunk) for chunk in range(5)] == [True] * 5
+    assert cache.bytes_used == file.held_bytes == 5 * CHUNK_BYTES
+    assert held(cache, B) == []
+    cache.release(A, file)
+
+
+def test_chunks_far_from_their_readers_leave_an_open_file(directory: Path) -> None:
+    cache = opened(directory, size_bytes_max=6 * CHUNK_BYTES)
+    file = cache.acquire(A, len(LONG))
+    needed = [range(9, 12)]
+    file.keepers.append(lambda: needed)
+    for chunk in (11, 10, 9, 8, 19, 0, 12, 5, 13):
+        put(cache, A, file, chunk)
+        assert cache.bytes_used <= 6 * CHUNK_BYTES
+        assert blocks(directory) <= 7 * CHUNK_BYTES
+    kept = [chunk for chunk in range(20) if file.has(chunk)]
+    assert {9, 10, 11, 12} <= set(kept)
+    assert not {0, 5, 19} & set(kept)
+    for chunk in kept:
+        start = chunk_start(chunk)
+        assert file.read(start, CHUNK_BYTES) == LONG[start : start + CHUNK_BYTES]
+    assert file.find_missing(0, 10) == 0
+    cache.release(A, file)
+    again = opened(directory).acquire(A, len(LONG))
+    assert [chunk for chunk in range(20) if again.has(chunk)] == kept
+
+
+def test_a_mark_goes_before_its_bytes(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed in between, nothing is left that says of a hole that it has bytes."""
+    cache = opened(directory, size_bytes_max=2 * CHUNK_BYTES)
+    seen = []
+
+    def punch(fd: int, start: int, stop: int) -> None:
+        marks = (directory / "aaaa.map").read_bytes()[-20:]
+        seen.append(any(marks[start // CHUNK_BYTES : stop // CHUNK_BYTES]))
+
+    monkeypatch.setattr(chunkcache, "_punch", punch)
+    file = cache.acquire(A, len(LONG))
+    for chunk in range(6):
+        put(cache, A, file, chunk)
+    assert seen
+    assert not any(seen)
+    cache.release(A, file)
+
+
+def test_our_own_upload_is_held_whole_or_not_at_all(directory: Path) -> None:
+    source = directory.with_name("spooled")
+    source.write_bytes(LONG)
+    cache = opened(directory, size_bytes_max=len(LONG))
+    assert cache.adopt(A, source, len(LONG))
+    file = cache.acquire(A, len(LONG))
+    other = cache.acquire(B, len(LONG))
+    for chunk in range(20):
+        put(cache, B, other, chunk)
+    assert file.is_whole
+    assert cache.bytes_used <= len(LONG) + CHUNK_BYTES
+    cache.release(A, file)
+    cache.release(B, other)
+
+
+def test_a_file_system_without_holes_only_costs_the_bound(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(fd: int, start: int, stop: int) -> None:
+        raise OSError(errno.EOPNOTSUPP, "no holes")
+
+    monkeypatch.setattr(chunkcache, "_punch", refuse)
+    cache = opened(directory, size_bytes_max=2 * CHUNK_BYTES)
+    file = cache.acquire(A, len(LONG))
+    for chunk in range(6):
+        put(cache, A, file, chunk)
+    assert file.has(5)
+    cache.release(A, file)
+    assert cache.bytes_used <= 2 * CHUNK_BYTES
+
+
+@pytest.mark.parametrize(
+    ("total", "free", "fits"),
+    [
+        (16 << 20, 8 << 20, True),  # a small disk: the reserve is a part of it
+        (16 << 20, 1 << 19, False),
+        (1 << 40, 2 << 30, True),
+        (1 << 40, 1 << 29, False),
+    ],
+)
+def test_the_disk_keeps_a_reserve(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, total: int, free: int, fits: bool
+) -> None:
+    cache = opened(directory)
+    fill(cache, A, 0, 1)
+    usage = SimpleNamespace(total=total, used=total - free, free=free)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    cache.trim()
+    assert (held(cache, A) == [0, 1]) is fits

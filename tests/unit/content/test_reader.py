@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -10,13 +11,14 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.unit.fakes import FakeHost, formula, raising, run
+from tests.unit.fakes import FakeHost, FakeStream, formula, raising, run
 from vidfs.content import reader as reader_module
-from vidfs.content.chunkcache import ChunkCache
+from vidfs.content.chunkcache import CachedFile, ChunkCache
 from vidfs.content.chunks import CHUNK_BYTES
 from vidfs.content.reader import Readers, RemoteReader
 from vidfs.errors import (
     AccessDeniedError,
+    ContentChangedError,
     HostError,
     HostNotFoundError,
     HostServerError,
@@ -312,3 +314,122 @@ def test_a_file_of_another_size_gets_a_reader_of_its_own(bench: Bench) -> None:
             bench.readers.release(new)
 
     run(main)
+
+
+# --------------------------------------------------------------- content that is another by now
+
+
+@pytest.mark.parametrize("size", [SIZE - 5 * CHUNK_BYTES, SIZE + 5 * CHUNK_BYTES, 1])
+def test_content_of_another_size_ends_all_reading_at_once(bench: Bench, size: int) -> None:
+    async def main() -> None:
+        async with bench.reading() as reader:
+            await check(reader, 0, 1000)
+            await trio.sleep(20)  # the stream has ended
+            bench.host.stored[bench.code].content = bytes(size)
+            started = trio.current_time()
+            with pytest.raises(ContentChangedError) as raised:
+                await reader.read(20 * CHUNK_BYTES, 1000)
+            assert raised.value.size_bytes == size
+            assert trio.current_time() - started < 2
+            with pytest.raises(ContentChangedError):
+                await reader.read(0, 1000)  # old bytes are never mixed with new ones
+            assert bench.cache.bytes_used == 0
+            newer = bench.readers.acquire(bench.code, size)
+            assert await newer.read(0, 1000) == bytes(min(1000, size))
+            bench.readers.release(newer)
+
+    run(main)
+
+
+def test_a_link_to_the_old_content_is_renewed(bench: Bench) -> None:
+    """A listing told the new size; the link of before still leads to the old bytes."""
+    old = bench.host.stored[bench.code].content
+    new = CONTENT[: 9 * CHUNK_BYTES]
+
+    async def renew() -> None:
+        bench.host.stored[bench.code].content = new
+
+    async def main() -> None:
+        async with bench.reading() as reader:
+            await check(reader, 0, 1000)
+            bench.host.on("open_link", renew)
+            assert bench.host.stored[bench.code].content is old
+            newer = bench.readers.acquire(bench.code, len(new))
+            assert await newer.read(5 * CHUNK_BYTES, 10) == new[5 * CHUNK_BYTES :][:10]
+            bench.readers.release(newer)
+
+    run(main)
+    assert bench.host.links == 2
+
+
+def test_a_range_beyond_the_end_is_changed_content(bench: Bench) -> None:
+    bench.host.on("open_stream", *[raising(ContentChangedError("416"))] * 5)
+
+    async def main() -> None:
+        async with bench.reading() as reader:
+            started = trio.current_time()
+            with pytest.raises(ContentChangedError):
+                await reader.read(0, 1000)
+            assert trio.current_time() - started < 2
+
+    run(main)
+
+
+def test_a_server_without_a_size_that_always_ends_at_one_place_has_no_more(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unsaid = property(lambda self: None, lambda self, value: None)
+    monkeypatch.setattr(FakeStream, "total_bytes", unsaid, raising=False)
+    bench.host.stored[bench.code].content = CONTENT[: 5 * CHUNK_BYTES + 99]
+
+    async def main() -> None:
+        async with bench.reading() as reader:
+            started = trio.current_time()
+            with pytest.raises(ContentChangedError):
+                await reader.read(5 * CHUNK_BYTES, 1000)
+            assert trio.current_time() - started < 5
+
+    run(main)
+
+
+# ------------------------------------------------------------------------------ bounds, full disks
+
+
+def test_the_cache_stays_bounded_while_one_file_is_read(bench: Bench, tmp_path: Path) -> None:
+    bench.cache = ChunkCache(tmp_path / "small", size_bytes_max=8 * CHUNK_BYTES)
+    bench.readers = Readers(bench.host, bench.cache)
+    most = 0
+
+    async def main() -> None:
+        nonlocal most
+        async with bench.reading() as reader:
+            for at in range(0, SIZE, 128 * 1024):
+                await check(reader, at, 128 * 1024)
+                used = sum(f.stat().st_blocks * 512 for f in (tmp_path / "small").glob("*.data"))
+                most = max(most, used)
+
+    run(main)
+    assert most <= 16 * CHUNK_BYTES
+    assert bench.host.calls["open_stream"] == 1
+
+
+@pytest.mark.parametrize("room", [0, 3, 20])
+def test_a_full_disk_is_read_past(bench: Bench, monkeypatch: pytest.MonkeyPatch, room: int) -> None:
+    """*room* chunks fit; then the disk takes no more, nor gives any back."""
+    plain = CachedFile.write
+
+    def full(self: CachedFile, offset: int, data: bytes | memoryview) -> None:
+        if offset + len(data) > room * CHUNK_BYTES:
+            raise OSError(errno.ENOSPC, "full")
+        plain(self, offset, data)
+
+    monkeypatch.setattr(CachedFile, "write", full)
+
+    async def main() -> None:
+        async with bench.reading() as reader, trio.open_nursery() as nursery:
+            nursery.start_soon(check, reader, 30 * CHUNK_BYTES - 7, 4 * CHUNK_BYTES)
+            assert await read_all(reader, step=1 << 20) == CONTENT
+            await check(reader, 0, 1 << 20)
+
+    run(main)
+    assert bench.host.links == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -469,5 +470,108 @@ def test_a_mixed_up_name_is_told_to_the_kernel(bench: Bench) -> None:
             assert bench.child("a.mp4") is mine
             assert theirs.name == f"a [{theirs.remote}].mp4"
             assert bench.child(theirs.name) is theirs
+
+    run(main)
+
+
+# ------------------------------------------------------------------------------ moves and loops
+
+
+def test_a_move_that_only_we_know_of_is_not_undone_however_long_it_takes(bench: Bench) -> None:
+    """The host has the old bytes in the old place until the upload is over."""
+    films, more = bench.host.add_folder("Films"), bench.host.add_folder("More")
+    bench.host.add("a.mp4", folder=films)
+
+    async def main() -> None:
+        async with bench.open() as tree:
+            await tree.refresh(tree.root)
+            source, target = bench.child("Films"), bench.child("More")
+            await tree.refresh(source)
+            node = bench.child("a.mp4", source)
+            tree.move(node, target, "b.mp4", title=None)
+            await trio.sleep(1)
+            await tree.refresh(source)  # not pinned: what was moved just now is ours
+            assert (bench.names(source), bench.names(target)) == ([], ["b.mp4"])
+            bench.pinned.add(node.inode)
+            await trio.sleep(2 * SETTLE_S)
+            bench.host.change(FileCode(node.remote or ""), title="host.mp4", size_bytes=77)
+            for folder in (source, target):
+                await tree.refresh(folder)
+            assert (bench.names(source), bench.names(target)) == ([], ["b.mp4"])
+            assert (node.inode, True) not in bench.notes.nodes
+
+    run(main)
+    assert more
+
+
+def test_folders_that_changed_places_elsewhere_make_no_loop(bench: Bench) -> None:
+    host = bench.host
+    a = host.add_folder("A")
+    b = host.add_folder("B", a)
+    host.add("in-a.mp4", folder=a)
+    host.add("in-b.mp4", folder=b)
+
+    async def main() -> None:
+        async with bench.open() as tree:
+            await tree.refresh(tree.root)
+            outer = bench.child("A")
+            await tree.refresh(outer)
+            inner = bench.child("B", outer)
+            await tree.refresh(inner)
+            host.folders[b] = replace(host.folders[b], parent=host.root)
+            host.folders[a] = replace(host.folders[a], parent=b)
+            await tree.refresh(inner)
+            assert list(tree.ancestors(inner)) == [outer, tree.root]
+            assert tree.path_of(inner) == "/A/B"
+            await bench.look()
+            assert bench.names() == ["B"]
+            assert bench.child("B") is inner
+            assert inner.linked
+            assert bench.names(inner) == ["in-b.mp4"]
+            await tree.refresh(inner)
+            assert bench.names(inner) == ["A", "in-b.mp4"]
+            moved = bench.child("A", inner)
+            await tree.refresh(moved)
+            assert bench.names(moved) == ["in-a.mp4"]
+            assert tree.path_of(bench.child("in-a.mp4", moved)) == "/B/A/in-a.mp4"
+
+    run(main)
+
+
+def test_a_loop_in_a_catalogue_of_before_hangs_nobody(bench: Bench) -> None:
+    a = bench.host.add_folder("A")
+    bench.host.add_folder("B", a)
+
+    async def main() -> None:
+        async with bench.open() as tree:
+            await tree.refresh(tree.root)
+            outer = bench.child("A")
+            await tree.refresh(outer)
+            inner = bench.child("B", outer)
+            outer.parent = inner.inode
+            tree.save(outer)
+            assert outer in list(tree.ancestors(inner))
+            assert tree.path_of(inner)
+            tree.record_lost(inner)
+            assert not inner.linked
+
+    run(main)
+
+
+def test_what_the_host_lost_leaves_unless_it_is_ours(bench: Bench) -> None:
+    for title in ("a.mp4", "b.mp4", "c.mp4"):
+        bench.host.add(title)
+
+    async def main() -> None:
+        async with bench.open() as tree:
+            await tree.refresh(tree.root)
+            lost, pinned, fresh = (bench.child(f"{name}.mp4") for name in "abc")
+            bench.pinned.add(pinned.inode)
+            tree.record_title(fresh, "new.mp4")
+            for node in (lost, pinned, fresh):
+                tree.record_lost(node)
+            assert bench.names() == ["b.mp4", "c.mp4"]
+            assert bench.notes.entries == [(1, "a.mp4", lost.inode)]
+            assert tree.find_by_remote(NodeKind.FILE, lost.remote or "") is None
 
     run(main)

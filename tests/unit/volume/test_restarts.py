@@ -63,7 +63,7 @@ def spool_of(rig: Rig) -> Path:
 
 def test_a_file_cut_off_while_rewritten_is_sent_by_retry(rig: Rig) -> None:
     """Its size was written down at an earlier close; the old bytes go when it is there."""
-    rig.host.add("a.mp4", b"the old film")
+    rig.host.add("a.mp4", b"old")
 
     async def one() -> None:
         async with rig.open(gentle=False):
@@ -77,9 +77,9 @@ def test_a_file_cut_off_while_rewritten_is_sent_by_retry(rig: Rig) -> None:
 
     run(one)
     [stored] = rig.host.stored.values()
-    assert stored.content == b"the old film"
+    assert stored.content == b"old"
     run(two)
-    assert rig.at_host() == {"a.mp4": b"onemorefilm"[:3] + b"more" + b"d film"[1:]}
+    assert rig.at_host() == {"a.mp4": b"onemore"}
 
 
 def test_a_scratch_file_that_was_cut_off_needs_nobody(rig: Rig) -> None:

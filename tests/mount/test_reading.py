@@ -1,0 +1,88 @@
+"""Reading through the kernel what the host converts, and with little room for a cache."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.mount.mounting import Mounted, Program, Simhost, until
+
+
+@pytest.mark.parametrize("sizes", ["content", "uploaded"])
+def test_what_the_host_converted_is_read_as_it_is_there(
+    simhost: Simhost, mounted: Mounted, vidfs: Program, sizes: str
+) -> None:
+    simhost.set(transcode=True, transcode_delay_s=0.3)
+    content = os.urandom(500_000)
+    with mounted("xvs", sizes=sizes) as mount:
+        (mount.path / "a.mp4").write_bytes(content)
+        mount.wait()
+        until(lambda: simhost.files("xvs")["a.mp4"]["transcoded"], "the conversion")
+    shutil.rmtree(vidfs.root / "cache")
+    converted = simhost.body("xvs", "a.mp4")
+    assert len(converted) != len(content)
+    with mounted("xvs", sizes=sizes) as mount:
+        file = mount.path / "a.mp4"
+        shown = file.stat().st_size
+        assert shown == (len(content) if sizes == "uploaded" else len(converted))
+        started = time.monotonic()
+        assert file.read_bytes() == converted
+        assert time.monotonic() - started < 5
+        until(lambda: file.stat().st_size == len(converted), "the size of what was read")
+        assert file.read_bytes() == converted
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    point = tmp_path / "small"
+    point.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(point)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("only root can make a small disk")
+    yield point
+    subprocess.run(["umount", "-l", str(point)], check=True)
+
+
+def test_a_film_larger_than_the_disk_of_the_cache_is_read(
+    simhost: Simhost, mounted: Mounted, small_disk: Path
+) -> None:
+    content = os.urandom(40_000_000)
+    simhost.add_file("xvs", "big.mp4", content)
+    with mounted("xvs", cache_dir=str(small_disk)) as mount:
+        assert (mount.path / "big.mp4").read_bytes() == content
+        free = os.statvfs(small_disk)
+        assert free.f_bavail > 0
+
+
+def test_a_full_disk_of_the_cache_stops_no_reader(
+    simhost: Simhost, mounted: Mounted, small_disk: Path
+) -> None:
+    content = os.urandom(20_000_000)
+    simhost.add_file("xvs", "big.mp4", content)
+    with (
+        mounted("xvs", cache_dir=str(small_disk)) as mount,
+        (mount.path / "big.mp4").open("rb") as film,
+    ):
+        assert film.read(1 << 20) == content[: 1 << 20]
+        with pytest.raises(OSError), (small_disk / "others").open("wb", buffering=0) as others:
+            for _ in range(32):
+                others.write(bytes(1 << 20))
+        assert film.read() == content[1 << 20 :]
+
+
+def test_the_cache_is_bounded_while_a_film_is_read(
+    simhost: Simhost, mounted: Mounted, vidfs: Program
+) -> None:
+    content = os.urandom(60_000_000)
+    simhost.add_file("xvs", "big.mp4", content)
+    with mounted("xvs", cache_size="8M") as mount, (mount.path / "big.mp4").open("rb") as film:
+        for at in range(0, len(content), 1 << 20):
+            assert film.read(1 << 20) == content[at : at + (1 << 20)]
+            files = (vidfs.root / "cache").rglob("*.data")
+            assert sum(file.stat().st_blocks * 512 for file in files) < 16 << 20

@@ -1,0 +1,146 @@
+"""Reading what changes meanwhile: at the host, or under another descriptor."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from tests.unit.fakes import raising
+from tests.unit.volume.test_volume import Rig, run
+from vidfs.errors import HostNotFoundError
+from vidfs.types import ROOT_INODE
+
+OLD = b"o" * 500_000
+
+
+class Noted:
+    """A kernel that notes what it is told."""
+
+    def __init__(self) -> None:
+        self.entries: list[str] = []
+        self.nodes: list[tuple[int, bool]] = []
+
+    def entry_changed(self, parent: int, name: str, gone: int | None) -> None:
+        self.entries.append(name)
+
+    def node_changed(self, inode: int, *, content: bool) -> None:
+        self.nodes.append((inode, content))
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Rig:
+    return Rig(tmp_path)
+
+
+@pytest.mark.parametrize("new", [b"N" * 700_000, b"N" * 300_000])
+@pytest.mark.parametrize("write", [False, True])
+def test_other_content_of_the_host_is_read_with_its_size(rig: Rig, new: bytes, write: bool) -> None:
+    rig.host.says_sizes = False
+    code = rig.host.add("a.mp4", OLD)
+
+    async def main() -> None:
+        async with rig.open() as volume:
+            kernel = Noted()
+            volume.listener = kernel
+            attr = await volume.lookup(ROOT_INODE, "a.mp4")
+            assert attr is not None
+            assert attr.size_bytes == len(OLD)
+            fh = await rig.open_file("a.mp4", os.O_RDWR)
+            rig.host.stored[code].content = new
+            rig.host.change(code, size_bytes=len(new))
+            with trio.fail_after(5):
+                if write:
+                    await volume.files.write(fh, 1, b"W")
+                    expected = new[:1] + b"W" + new[2:]
+                else:
+                    expected = new
+                assert await volume.files.read(fh, 0, 1 << 20) == expected
+            assert (await volume.getattr(attr.inode)).size_bytes == len(new)
+            with trio.fail_after(5):
+                await rig.until(lambda: (attr.inode, True) in kernel.nodes)
+            await rig.close(fh)
+
+    run(main)
+
+
+def test_an_upload_that_the_host_converted_is_read_as_it_is_there(rig: Rig) -> None:
+    async def main() -> None:
+        async with rig.open(sizes="uploaded", cache_size_bytes=0) as volume:
+            await rig.write("a.mp4", OLD)
+            await volume.wait_uploads()
+            [code] = rig.host.stored
+            rig.host.stored[code].content = b"N" * 400_000
+            rig.host.change(code, size_bytes=400_000)
+            with trio.fail_after(5):
+                assert await rig.read("a.mp4") == b"N" * 400_000
+            attr = await volume.lookup(ROOT_INODE, "a.mp4")
+            assert attr is not None
+            assert attr.size_bytes == 400_000
+
+    run(main)
+
+
+def test_a_file_that_the_host_lost_leaves_when_it_is_read(rig: Rig) -> None:
+    code = rig.host.add("a.mp4", OLD)
+
+    async def main() -> None:
+        async with rig.open() as volume:
+            kernel = Noted()
+            volume.listener = kernel
+            assert await rig.names() == ["a.mp4"]
+            del rig.host.stored[code]
+            rig.host.on("open_link", raising(HostNotFoundError("gone")))
+            with pytest.raises(HostNotFoundError):
+                await rig.read("a.mp4")
+            assert await rig.names() == []
+            assert "a.mp4" in kernel.entries
+
+    run(main)
+
+
+def test_a_download_that_is_not_found_is_no_lost_file(rig: Rig) -> None:
+    """A node of the host's may fail; only the host itself says that a file is gone."""
+    rig.host.add("a.mp4", OLD)
+
+    async def main() -> None:
+        async with rig.open():
+            rig.host.on("open_stream", *[raising(HostNotFoundError("404"))] * 3)
+            with pytest.raises(HostNotFoundError):
+                await rig.read("a.mp4")
+            assert await rig.names() == ["a.mp4"]
+
+    run(main)
+
+
+def test_a_read_under_way_survives_a_truncation(rig: Rig) -> None:
+    rig.host.add("a.mp4", OLD)
+
+    async def main() -> None:
+        async with rig.open() as volume:
+            asked, gate = trio.Event(), trio.Event()
+
+            async def wait() -> None:
+                asked.set()
+                await gate.wait()
+
+            rig.host.on("open_stream", wait)
+            fh = await rig.open_file("a.mp4", os.O_RDONLY)
+            got: list[Any] = []
+
+            async def read() -> None:
+                got.append(await volume.files.read(fh, 0, 1000))
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(read)
+                await asked.wait()
+                writer = await rig.open_file("a.mp4", os.O_WRONLY | os.O_TRUNC)
+                assert await volume.files.read(fh, 0, 1000) == b""  # its handle has moved on
+                gate.set()
+            assert got == [OLD[:1000]]
+            await rig.close(writer)
+
+    run(main)
