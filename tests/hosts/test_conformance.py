@@ -514,7 +514,7 @@ def test_a_ticket_is_waited_for(fruithosted_door: Door) -> None:
         started = trio.current_time()
         assert await read(host, code) == b"0123456789"
         assert trio.current_time() - started >= 1.0
-        with trio.fail_after(0.3), pytest.raises(RateLimitedError):
+        with trio.fail_after(1.5), pytest.raises(RateLimitedError):
             await host.open_link(code)
 
     door.run(body)
@@ -599,7 +599,7 @@ def test_a_rate_limit_is_learnt_and_never_seen(xvs_door: Door, over_http: bool) 
 
 def test_a_dead_host_is_unreachable_within_the_callers_time(door: Door) -> None:
     async def body(host: VideoHost) -> None:
-        with trio.fail_after(0.3), pytest.raises(TransientHostError):
+        with trio.fail_after(1.5), pytest.raises(TransientHostError):
             await host.list_folder(host.root)
 
     door.run(body, base_url="http://127.0.0.1:9/api")
