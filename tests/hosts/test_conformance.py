@@ -514,6 +514,7 @@ def test_a_ticket_is_waited_for(fruithosted_door: Door) -> None:
         started = trio.current_time()
         assert await read(host, code) == b"0123456789"
         assert trio.current_time() - started >= 1.0
+        door.sim.set(ticket_wait_s=30.0)
         with trio.fail_after(1.5), pytest.raises(RateLimitedError):
             await host.open_link(code)
 
