@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 import urllib.request
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
@@ -191,7 +192,7 @@ class Index(Process):
         return self
 
 
-class Mount:
+class Mount(ABC):
     """One way to mount the data. `cold()` forgets everything that an earlier mount kept."""
 
     name: str
@@ -205,8 +206,8 @@ class Mount:
         for kept in ("cache", "state"):
             shutil.rmtree(self.work / kept, ignore_errors=True)
 
-    def mount(self) -> AbstractContextManager[Process]:
-        raise NotImplementedError
+    @abstractmethod
+    def mount(self) -> AbstractContextManager[Process]: ...
 
 
 class Rclone(Mount):

@@ -92,7 +92,6 @@ class CachedFile:
         self.held_bytes = 0
         self.is_original = False  # our own upload, whole
         self.keepers: list[Keeper] = []
-        self._base = base
         self._boot_id = boot_id
         self._marks = bytearray(chunk_count(size_bytes))
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC

@@ -138,7 +138,6 @@ class UploadQueue:
         self._save_pause_s = _FULL_DISK_PAUSE_S
         self._wake = trio.Event()
         self._nursery: trio.Nursery | None = None
-        self._stopped = False
 
     # --- for the layer above ------------------------------------------------------------
 
@@ -280,7 +279,6 @@ class UploadQueue:
                     with trio.move_on_after(max(0.0, next_at - self._clock())):
                         await wake.wait()
         finally:
-            self._stopped = True
             self._nursery = None
 
     def _notify(self) -> None:

@@ -110,6 +110,7 @@ class Volume:
             journal=SqlJournal(self._store),
             trash=trash,
             settings=settings,
+            default_extension=self._default_extension,
         )
         self._attributes = Attributes(self.tree, host, self.writeback)
         self._sizes = SizeFinder(

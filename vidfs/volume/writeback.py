@@ -74,6 +74,7 @@ class Writeback:
         journal: SqlJournal,
         trash: Trash,
         settings: VolumeSettings,
+        default_extension: str,
     ) -> None:
         self._tree = tree
         self._host = host
@@ -82,6 +83,7 @@ class Writeback:
         self._journal = journal
         self._trash = trash
         self._settings = settings
+        self._default_extension = default_extension
         self._locals: dict[Inode, LocalFile] = {}
         self.note = ""  # what the person who mounts should know
         jobs = journal.load()
@@ -385,10 +387,6 @@ class Writeback:
         if node.given is None:
             return node.title
         return title_for_rename(node.given, node.title, self._default_extension)
-
-    @property
-    def _default_extension(self) -> str:
-        return "" if self._host.capabilities.stores_any_file else self._settings.default_extension
 
     async def plan(self, job: Job) -> UploadPlan:
         node = self._node_of(job)
