@@ -1,9 +1,8 @@
 """What the user decided: accounts, keys, directories and mount options.
 
-Owns reading and checking of the configuration file, the `VIDFS_…` environment, and the words
-after `-o`. Opens no connection and creates nothing but directories. Every refusal is a
-`ConfigError` or `UsageError` whose text names the place, and never holds a value of a secret
-setting.
+Owns reading and checking of the configuration file and of the words after `-o`. Opens no
+connection and creates nothing but directories. Every refusal is a `ConfigError` or `UsageError`
+whose text names the place, and never holds a value of a secret setting.
 
 Sizes are bytes with binary suffixes ("10G" is 10 GiB), durations seconds with the suffixes
 s, m, h and d.
@@ -18,10 +17,9 @@ import os
 import pwd
 import re
 import stat
-import subprocess
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -34,8 +32,6 @@ from vidfs.types import Secret
 
 DEMO_ACCOUNT = "demo"
 """The account that always exists: the simulated host, embedded."""
-
-KEYRING_SERVICE = "vidfs"
 
 SCRATCH_DEFAULT = (
     *(".*", "*.part", "*.crdownload", "*.tmp", "*.temp", "*.swp", "*~"),
@@ -117,12 +113,19 @@ class Config:
 
     path: Path
     accounts: Mapping[str, Account]
+    broken: Mapping[str, ConfigError] = field(default_factory=dict)  # by account, or setting
+
+    def names(self) -> set[str]:
+        """Of all accounts, the broken ones too."""
+        return {*self.accounts, *self.broken}
 
     def get_account(self, name: str) -> Account:
-        """The account *name*. Errors: ConfigError with the names that exist."""
+        """The account *name*. Errors: ConfigError with its mistake or the names that exist."""
         if name in self.accounts:
             return self.accounts[name]
-        known = ", ".join(sorted(self.accounts))
+        if name in self.broken:
+            raise self.broken[name]
+        known = ", ".join(sorted(self.names()))
         raise ConfigError(f"no account {name!r} in {self.path} (accounts: {known})")
 
 
@@ -137,7 +140,7 @@ def config_path(flag: str | os.PathLike[str] | None, environ: Mapping[str, str])
 def load_config(path: Path, *, must_exist: bool = False) -> Config:
     """Read and check the file at *path*; a missing one holds no accounts but `demo`.
 
-    Errors: ConfigError, naming file and setting.
+    A mistake in one account leaves the others usable. Errors: ConfigError for the whole file.
     """
     try:
         with path.open("rb") as file:
@@ -151,29 +154,53 @@ def load_config(path: Path, *, must_exist: bool = False) -> Config:
         raise ConfigError(f"{path}: {error.strerror}") from None
     if len(text) > _CONFIG_BYTES_MAX:
         raise ConfigError(f"{path}: too big for a configuration file")
-    accounts = parse_accounts(text, str(path))
+    accounts, broken = sort_accounts(text, str(path))
     holds_key = any(account.key for account in accounts.values())
+    if broken:  # whose keys nobody looked for
+        holds_key = holds_key or re.search(rb"\bkey[\"']?\s*=", text) is not None
     if holds_key and mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise ConfigError(
             f"{path}: holds a key and is open to others (mode {stat.S_IMODE(mode):04o}): "
             f"run chmod 600 {path}"
         )
-    return Config(path=path, accounts=_with_demo(accounts))
+    return Config(path=path, accounts=_with_demo(accounts), broken=broken)
 
 
 def parse_accounts(text: bytes, place: str) -> dict[str, Account]:
-    """The accounts in a configuration file's *text*. *place* stands before each refusal."""
+    """The accounts in a configuration file's *text*, if all of it is sound. Errors: ConfigError."""
+    accounts, broken = sort_accounts(text, place)
+    for error in broken.values():
+        raise error
+    return accounts
+
+
+def sort_accounts(text: bytes, place: str) -> tuple[dict[str, Account], dict[str, ConfigError]]:
+    """The sound accounts in *text*, and what is wrong with each of the others.
+
+    *place* stands before each refusal. Errors: ConfigError where it isn't TOML.
+    """
     try:
         table: dict[str, Any] = tomllib.loads(text.decode())
     except UnicodeDecodeError:
         raise ConfigError(f"{place}: is not UTF-8 text") from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{place}: {error}") from None
-    _refuse_unknown(table, {"accounts"}, place, "")
-    accounts = table.get("accounts", {})
-    if not isinstance(accounts, dict):
+    tables = table.pop("accounts", {})
+    if not isinstance(tables, dict):
         raise ConfigError(f"{place}: accounts: must be a table")
-    return {name: _to_account(name, value, place) for name, value in accounts.items()}
+    sound: dict[str, Account] = {}
+    broken: dict[str, ConfigError] = {}
+    for name, value in table.items():
+        hint = _suggestion(name, ["accounts"])
+        if isinstance(value, dict) and not hint:
+            hint = f" (an account is written [accounts.{name}])"
+        broken[name] = ConfigError(f"{place}: {name}: unknown setting{hint}")
+    for name, value in tables.items():
+        try:
+            sound[name] = _to_account(name, value, place)
+        except ConfigError as error:
+            broken[name] = error
+    return sound, broken
 
 
 def _with_demo(accounts: dict[str, Account]) -> dict[str, Account]:
@@ -207,7 +234,7 @@ def _to_account(name: str, table: object, place: str) -> Account:
     if values.key is not None and values.key_command is not None:
         raise ConfigError(f"{where}: has both key and key_command; keep one")
     if values.key is not None:
-        _check_key(values.key, f"{where}.key")
+        check_key(values.key, f"{where}.key")
     return Account(
         name=name,
         host=values.host,
@@ -242,13 +269,10 @@ def _to_upload_defaults(table: _UploadsTable) -> UploadDefaults:
     )
 
 
-def _refuse_unknown(
-    table: Mapping[str, object], known: Iterable[str], where: str, separator: str = "."
-) -> None:
+def _refuse_unknown(table: Mapping[str, object], known: Iterable[str], where: str) -> None:
     for name in table:
         if name not in known:
-            path = f"{where}{separator}{name}" if separator else f"{where}: {name}"
-            raise ConfigError(f"{path}: unknown setting{_suggestion(name, known)}")
+            raise ConfigError(f"{where}.{name}: unknown setting{_suggestion(name, known)}")
 
 
 def _suggestion(name: str, known: Iterable[str]) -> str:
@@ -268,6 +292,13 @@ def _to_extension(text: str, where: str) -> str:
     if not re.fullmatch(r"[a-z0-9_-]{0,16}", extension):
         raise ConfigError(f"{where}: {text!r} is not a file extension")
     return extension
+
+
+def check_key(value: str, where: str) -> Secret:
+    """*value* as a key. Errors: ConfigError, which doesn't hold it."""
+    if not value or not value.isascii() or not value.isprintable() or " " in value:
+        raise ConfigError(f"{where}: is empty or has characters that no key has")
+    return Secret(value)
 
 
 def check_base_url(url: str, where: str) -> str:
@@ -299,89 +330,6 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-# -------------------------------------------------------------------------------- keys
-
-
-def find_key_source(account: Account, environ: Mapping[str, str]) -> str:
-    """Where the key would come from, for `account list`. Asks neither command nor keyring."""
-    if account.is_demo:
-        return "built in"
-    if environ.get(account.key_variable):
-        return account.key_variable
-    if account.key is not None:
-        return "config file"
-    return "command" if account.key_command is not None else "keyring"
-
-
-def fetch_key(account: Account, environ: Mapping[str, str]) -> Secret:
-    """The account's key: environment, configuration file, command, keyring, in that order.
-
-    May run `key_command` (which may ask for a passphrase on the terminal), so it is called
-    once and before anything is forked. Errors: ConfigError.
-    """
-    value = environ.get(account.key_variable)
-    if value:
-        return _check_key(value.strip(), account.key_variable)
-    if account.key is not None:
-        return account.key
-    if account.key_command is not None:
-        return _run_key_command(account, account.key_command, environ)
-    value = _find_in_keyring(account.name)
-    if value:
-        return _check_key(value.strip(), f"the keyring's key of account {account.name}")
-    raise ConfigError(
-        f"account {account.name} has no key: set key or key_command in the configuration, "
-        f"{account.key_variable}, or `keyring set {KEYRING_SERVICE} {account.name}`"
-    )
-
-
-def _check_key(value: str, where: str) -> Secret:
-    if not value or not value.isascii() or not value.isprintable() or " " in value:
-        raise ConfigError(f"{where}: is empty or has characters that no key has")
-    return Secret(value)
-
-
-def _run_key_command(account: Account, command: str, environ: Mapping[str, str]) -> Secret:
-    """A shell runs it: `pass show x | head -1` is what people write."""
-    where = f"key_command of account {account.name}"
-    try:
-        done = subprocess.run(
-            ["/bin/sh", "-c", command],
-            stdout=subprocess.PIPE,
-            env=without_keys(environ),
-            check=False,
-        )
-    except OSError as error:
-        raise ConfigError(f"{where}: {error.strerror}") from None
-    if done.returncode != 0:
-        raise ConfigError(f"{where} failed (exit code {done.returncode})")
-    try:
-        return _check_key(done.stdout.decode().strip(), f"the output of {where}")
-    except UnicodeDecodeError:
-        raise ConfigError(f"the output of {where} is not text") from None
-
-
-def _find_in_keyring(account_name: str) -> str | None:
-    import keyring
-    import keyring.errors
-
-    try:
-        return keyring.get_password(KEYRING_SERVICE, account_name)
-    except keyring.errors.NoKeyringError:
-        return None
-    except keyring.errors.KeyringError as error:
-        raise ConfigError(
-            f"the keyring didn't give the key of account {account_name}: {type(error).__name__}"
-        ) from None
-
-
-def without_keys(environ: Mapping[str, str]) -> dict[str, str]:
-    """*environ* for a child process: no `VIDFS_…_KEY` in it."""
-    return {
-        name: value for name, value in environ.items() if not re.fullmatch("VIDFS_.*_KEY", name)
-    }
 
 
 # ------------------------------------------------------------------------- directories

@@ -50,7 +50,7 @@ PLACES = {
     "sqlite3": ("vidfs.tree.store", "vidfs.tree.journal"),
     "click": ("vidfs.cli",),
     "rich": ("vidfs.cli",),
-    "keyring": ("vidfs.config", "vidfs.cli"),
+    "keyring": ("vidfs.app.keys",),
     "platformdirs": ("vidfs.config",),
     "starlette": (),
     "uvicorn": (),

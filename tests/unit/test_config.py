@@ -8,18 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from vidfs.app.keys import fetch_key, find_key_source, without_keys
 from vidfs.config import (
     Account,
     check_base_url,
     config_path,
     create_private_dir,
-    fetch_key,
     find_directories,
-    find_key_source,
     load_config,
     parse_accounts,
     parse_mount_options,
-    without_keys,
 )
 from vidfs.errors import ConfigError
 from vidfs.types import Secret
@@ -131,6 +129,20 @@ def test_mistakes_are_named_with_their_place(text: str, message: str) -> None:
 )
 def test_a_refusal_never_shows_the_key(text: str) -> None:
     assert KEY not in refused(text)
+
+
+def test_a_broken_account_breaks_itself_alone(tmp_path: Path) -> None:
+    text = 'colour = 1\n[b]\n[accounts.a]\nhost = 7\n[accounts.films]\nhost = "xvs"\n'
+    config = load_config(write(tmp_path, text, 0o644))
+    assert set(config.accounts) == {"demo", "films"}
+    assert config.names() == {"demo", "films", "a", "b", "colour"}
+    with pytest.raises(ConfigError, match=r"accounts\.a\.host: expected str"):
+        config.get_account("a")
+    with pytest.raises(ConfigError, match=r"b: unknown setting .*written \[accounts\.b\]"):
+        config.get_account("b")
+    keyed = write(tmp_path, text.replace("host = 7", f'host = 7\n"key" = "{KEY}"'), 0o644)
+    with pytest.raises(ConfigError, match="open to others"):
+        load_config(keyed)
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o644, 0o660])

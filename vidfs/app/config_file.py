@@ -1,7 +1,7 @@
 """Changing the configuration file: one account added or taken out, the rest left as it is.
 
 Text in, text out, so that comments and order survive; every result is parsed before it
-replaces the file, and must hold exactly the accounts that it should.
+replaces the file, and must hold exactly the accounts that it should, broken ones included.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from vidfs.config import create_private_dir, parse_accounts
+from vidfs.config import create_private_dir, sort_accounts
 from vidfs.errors import ConfigError, UsageError
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
@@ -34,8 +34,11 @@ def load_text(path: Path) -> str:
 
 
 def with_account(text: str, name: str, settings: Mapping[str, str]) -> str:
-    """*text* with a table for account *name* at its end. Errors: UsageError if it has one."""
-    before = parse_accounts(text.encode(), "the configuration")
+    """*text* with a table for account *name* at its end.
+
+    Errors: UsageError if it has one, ConfigError if it would be unsound.
+    """
+    before = _names_in(text)
     if name in before:
         raise UsageError(f"there is an account {name} already (vidfs account remove {name})")
     key = name if _BARE_KEY.fullmatch(name) else json.dumps(name)
@@ -44,6 +47,9 @@ def with_account(text: str, name: str, settings: Mapping[str, str]) -> str:
     gap = "" if not text else "\n" if text.endswith("\n") else "\n\n"
     result = text + gap + "\n".join(lines) + "\n"
     _check(result, {*before, name})
+    _, broken = sort_accounts(result.encode(), "the configuration")
+    if name in broken:
+        raise broken[name]
     return result
 
 
@@ -53,7 +59,7 @@ def without_account(text: str, name: str) -> str:
     Errors: UsageError if there is none; ConfigError if it is written in a way that can't be
     taken out line by line.
     """
-    before = parse_accounts(text.encode(), "the configuration")
+    before = _names_in(text)
     if name not in before:
         raise UsageError(f"there is no account {name} in the configuration")
     quoted = "|".join(re.escape(form) for form in (name, f'"{name}"', f"'{name}'"))
@@ -67,7 +73,7 @@ def without_account(text: str, name: str) -> str:
             kept.append(line)
     result = "".join(kept).rstrip("\n")
     result = result + "\n" if result else ""
-    _check(result, before.keys() - {name})
+    _check(result, before - {name})
     return result
 
 
@@ -76,12 +82,18 @@ def _to_toml(value: str) -> str:
 
 
 def _check(text: str, expected: set[str]) -> None:
+    unsafe = ConfigError("the configuration file can't be changed safely: edit it by hand")
     try:
-        found = parse_accounts(text.encode(), "the new configuration").keys()
+        found = _names_in(text)
     except ConfigError:
-        found = {}.keys()
-    if set(found) != expected:
-        raise ConfigError("the configuration file can't be changed safely: edit it by hand")
+        raise unsafe from None
+    if found != expected:
+        raise unsafe
+
+
+def _names_in(text: str) -> set[str]:
+    sound, broken = sort_accounts(text.encode(), "the configuration")
+    return {*sound, *broken}
 
 
 def save_text(path: Path, text: str) -> None:

@@ -16,8 +16,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from vidfs.app.keys import without_keys
 from vidfs.app.mounts import find_lock_holder
-from vidfs.config import Account, create_private_dir, parse_accounts, without_keys
+from vidfs.config import (
+    Account,
+    create_private_dir,
+    parse_accounts,
+)
 from vidfs.errors import ConfigError, HostUnreachableError
 
 _DIALECT = "xvs"

@@ -19,6 +19,7 @@ import trio
 
 from vidfs.app.accounts import naming_account, open_account, recall_abilities
 from vidfs.app.demo import embedded_host
+from vidfs.app.keys import fetch_key, without_keys
 from vidfs.app.logs import Redactor
 from vidfs.app.mounts import find_daemon_info, find_lock_holder
 from vidfs.app.places import Place
@@ -27,9 +28,7 @@ from vidfs.config import (
     Config,
     Directories,
     MountOptions,
-    fetch_key,
     parse_source,
-    without_keys,
 )
 from vidfs.control import ask
 from vidfs.errors import (

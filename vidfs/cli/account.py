@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vidfs.app.keys import fetch_key, find_key_source, without_keys
 from vidfs.app.mounts import find_lock_holder
 from vidfs.cli import account_changes
 from vidfs.cli.session import Session
 from vidfs.cli.text import echo_json, format_bytes, format_table
-from vidfs.config import MountOptions, fetch_key, find_key_source, without_keys
+from vidfs.config import (
+    MountOptions,
+)
 from vidfs.errors import HostTimeoutError
 
 if TYPE_CHECKING:
@@ -54,13 +57,19 @@ def list_accounts(session: Session, as_json: bool) -> None:
                 "base_url": one.base_url,
                 "key_from": find_key_source(one, session.environ),
                 "in_use": holder is not None,
+                "problem": None,
             }
         )
+    for name, error in session.config.broken.items():
+        rows.append({**dict.fromkeys(rows[0]), "account": name, "problem": str(error)})
     if as_json:
         echo_json({"accounts": rows})
         return
     table = [[_to_cell(value) for value in row.values()] for row in rows]
-    click.echo(format_table(table, ("ACCOUNT", "HOST", "ADDRESS", "KEY FROM", "IN USE")))
+    header = ["ACCOUNT", "HOST", "ADDRESS", "KEY FROM", "IN USE", "PROBLEM"]
+    if not session.config.broken:
+        header, table = header[:-1], [row[:-1] for row in table]
+    click.echo(format_table(table, header))
 
 
 @account.command("test")

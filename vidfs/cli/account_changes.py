@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING
 import click
 
 from vidfs.app.config_file import load_text, save_text, with_account, without_account
+from vidfs.app.keys import remove_from_keyring, save_in_keyring
 from vidfs.app.mounts import find_daemon_info, find_lock_holder
 from vidfs.cli.output import Output
 from vidfs.cli.session import Session
 from vidfs.config import (
     DEMO_ACCOUNT,
-    KEYRING_SERVICE,
     Account,
     Config,
     check_base_url,
     config_path,
-    parse_accounts,
+    sort_accounts,
 )
-from vidfs.errors import AlreadyMountedError, ConfigError, TransientHostError, UsageError
+from vidfs.errors import AlreadyMountedError, TransientHostError, UsageError
 from vidfs.types import Secret
 
 if TYPE_CHECKING:
@@ -79,11 +79,11 @@ def add(
         if not in_keyring:
             given["key"] = key.reveal()
     changed = with_account(text, name, given)
-    account = parse_accounts(changed.encode(), str(path))[name]
+    account = sort_accounts(changed.encode(), str(path))[0][name]
     if not no_check:
         _check_key(session, account, key)
     if in_keyring and key is not None:
-        _save_in_keyring(name, key)
+        save_in_keyring(name, key)
     save_text(path, changed)
     taken = "" if no_check else ": the host accepts the key"
     Output(session).line(f"account {name} is in {path}{taken}")
@@ -124,16 +124,6 @@ def _check_key(session: Session, account: Account, key: Secret | None) -> None:
         raise type(error)(f"{error}; nothing was saved (--no-check saves it unasked)") from None
 
 
-def _save_in_keyring(name: str, key: Secret) -> None:
-    import keyring
-    import keyring.errors
-
-    try:
-        keyring.set_password(KEYRING_SERVICE, name, key.reveal())
-    except keyring.errors.KeyringError as error:
-        raise ConfigError(f"the keyring didn't take the key: {type(error).__name__}") from None
-
-
 @click.command()
 @click.argument("name")
 @click.pass_obj
@@ -153,17 +143,6 @@ def remove(session: Session, name: str) -> None:
         where = f" on {info.mountpoint}" if info else ""
         raise AlreadyMountedError(f"account {name} is mounted{where}: unmount it first")
     save_text(path, changed)
-    _remove_from_keyring(name)
+    remove_from_keyring(name)
     kept = f"; what was kept of it is in {state_dir}" if os.path.lexists(state_dir) else ""
     Output(session).line(f"account {name} is out of {path}{kept}")
-
-
-def _remove_from_keyring(name: str) -> None:
-    import keyring
-    import keyring.errors
-
-    try:
-        if keyring.get_password(KEYRING_SERVICE, name) is not None:
-            keyring.delete_password(KEYRING_SERVICE, name)
-    except keyring.errors.KeyringError:
-        pass  # no keyring, or a locked one: there is nothing we could do

@@ -12,17 +12,16 @@ from typing import TYPE_CHECKING
 import click
 
 from vidfs.app import daemon, logs
+from vidfs.app.keys import fetch_key, without_keys
 from vidfs.app.mounts import resolve
 from vidfs.cli.exit_codes import ExitCode, WaitTimeoutError, exit_code_for
 from vidfs.cli.session import Session
 from vidfs.config import (
     MountOptions,
     create_private_dir,
-    fetch_key,
     find_directories,
     parse_mount_options,
     parse_source,
-    without_keys,
 )
 from vidfs.errors import AlreadyMountedError, MountPointError, VidfsError
 

@@ -46,7 +46,7 @@ def json_option(command: Command) -> Command:
 def find_places(session: Session, texts: Sequence[str]) -> list[Place]:
     from vidfs.app.places import parse_place
 
-    return [parse_place(text, session.config.accounts.keys()) for text in texts]
+    return [parse_place(text, session.config.names()) for text in texts]
 
 
 def find_place(session: Session, text: str) -> Place:

@@ -77,6 +77,13 @@ def test_what_is_written_otherwise_is_left_to_the_person(text: str) -> None:
         without_account(text, "a")
 
 
+def test_a_broken_account_is_no_obstacle_and_can_go() -> None:
+    broken = "[accounts.b]\nhost = 7\n"
+    text = with_account(broken, "new", {"host": "xvs"})
+    assert without_account(text, "new") == broken
+    assert without_account(text, "b") == '[accounts.new]\nhost = "xvs"\n'
+
+
 def test_bad_names_and_hosts_are_refused() -> None:
     with pytest.raises(ConfigError):
         with_account("", "a b", {"host": "xvs"})

@@ -313,3 +313,15 @@ def test_the_helpers_help_names_fstab(capsys: pytest.CaptureFixture[str]) -> Non
 
 def test_every_command_is_there() -> None:
     assert set(COMMANDS) == {words[0] for words in leaf_commands(cli)}
+
+
+def test_a_broken_account_is_listed_with_its_mistake(tmp_path: Path) -> None:
+    config = tmp_path / "c.toml"
+    config.write_text('[accounts.films]\nhost = "xvs"\n[accounts.old]\nhots = "xvs"\n')
+    done = run("--config", str(config), "account", "list", tmp_path=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [line.split()[0] for line in done.stdout.splitlines()[1:]] == ["demo", "films", "old"]
+    assert "accounts.old.hots: unknown setting (did you mean host?)" in done.stdout
+    refused = run("--config", str(config), "info", "old", tmp_path=tmp_path)
+    assert refused.returncode == ExitCode.USAGE
+    assert refused.stderr.startswith(f"vidfs: {config}: accounts.old.hots: unknown setting")
