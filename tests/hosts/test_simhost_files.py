@@ -360,6 +360,25 @@ def test_a_large_folder_is_listed_whole(host: SimHost) -> None:
     assert hashlib.sha1(body, usedforsecurity=False).hexdigest() == file["sha1"]
 
 
+def test_entries_of_any_name_are_added_at_once(host: SimHost) -> None:
+    folders = [{"name": "a/b\n"}, {"name": "a/b\n"}, {"name": "", "parent": 1}]
+    files = [{"title": "é/..", "size": 3, "uploaded": 1e9 + n, "folder": 2} for n in range(2)]
+    body = json.dumps({"folders": folders, "files": files}).encode()
+    added = host.sim("POST", "streamtape/entries", body)
+    listing = host.result("streamtape", "file/listfolder")
+    assert [f["name"] for f in listing["folders"]] == ["a/b\n"] * 2
+    inner = host.result("streamtape", "file/listfolder", folder=added["folders"][1])["folders"]
+    assert inner == [{"id": added["folders"][2], "name": ""}]
+    rows = host.result("streamtape", "file/listfolder", folder=added["folders"][2])["files"]
+    assert [row["linkid"] for row in rows] == added["files"]
+    assert {(row["name"], row["size"]) for row in rows} == {("é/..", 3)}
+    assert rows[1]["created_at"] == (10**9 + 1) * 1000
+    with pytest.raises(AssertionError, match="400"):
+        host.sim(
+            "POST", "streamtape/entries", b'{"folders": [{"name": "", "parent": 7}], "files": []}'
+        )
+
+
 def test_pstream_root_listing_can_mix_in_subfolders(host: SimHost) -> None:
     host.add("pstream", "above")
     host.add("pstream", "below", folder="Films")

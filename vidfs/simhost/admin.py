@@ -19,6 +19,10 @@ POST   /_sim/DIALECT/folders?path=PATH   creates what is missing → {"folder_id
 PATCH  /_sim/DIALECT/folders?path=PATH   JSON: name parent (PATH)
 DELETE /_sim/DIALECT/folders?path=PATH   with everything in it
 POST   /_sim/DIALECT/populate?folders=N&files=M[&size=B][&folder=PATH][&fanout=F]
+POST   /_sim/DIALECT/entries             JSON {"folders": [{name, parent}], "files": [{title,
+                                         size, uploaded, folder}]}, names as they are; parent
+                                         and folder: a place in this list of folders, null for
+                                         the root                 → {"folders", "files"}: ids
 DELETE /_sim/DIALECT/links               download links, tickets and upload links expire
 DELETE /_sim/DIALECT/tree                the account is empty again
 """
@@ -41,7 +45,7 @@ from .account import Account, digest_names
 from .bodies import BLOCK, Body, FormulaBody, body_sha1
 from .faults import Faults
 from .openload import delete_tree
-from .populate import populate
+from .populate import Entries, add_entries, populate
 from .store import FileRow, FolderRow
 from .uploads import FileSink
 from .wire import parse_query
@@ -75,6 +79,7 @@ class Admin:
             ("/_sim/{dialect}/files/{code}/body", ["GET"], self.body),
             ("/_sim/{dialect}/folders", ["POST", "PATCH", "DELETE"], self.folder),
             ("/_sim/{dialect}/populate", ["POST"], self.populate),
+            ("/_sim/{dialect}/entries", ["POST"], self.entries),
             ("/_sim/{dialect}/links", ["DELETE"], self.links),
         ]
         return [Route(path, handler, methods=methods) for path, methods, handler in table]
@@ -178,7 +183,8 @@ class Admin:
                 "files": [file_entry(account, row, paths) for row in all_files(account)],
                 "folders": [
                     {"path": paths[row.id], "folder_id": shown_id(account, row.id),
-                     "name": row.name, "code": row.code}
+                     "parent_id": shown_id(account, row.parent), "name": row.name,
+                     "code": row.code}
                     for row in account.store.all_folders()
                     if row.parent is not None and row.id in paths
                 ],
@@ -264,6 +270,15 @@ class Admin:
             fanout=int(query.get("fanout", "100")),
         )
         return answer({"seconds": round(time.monotonic() - started, 3)}, 201)
+
+    async def entries(self, request: Request) -> Response:
+        account = self._account(request)
+        try:
+            given = msgspec.json.decode(await request.body(), type=Entries)
+            folders, codes = add_entries(account, given)
+        except (msgspec.DecodeError, IndexError) as error:
+            raise HTTPException(400, str(error)) from None
+        return answer({"folders": [shown_id(account, f) for f in folders], "files": codes}, 201)
 
 
 # -- paths ---------------------------------------------------------------------------------

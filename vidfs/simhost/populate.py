@@ -6,10 +6,54 @@ import time
 from collections.abc import Iterator
 from functools import lru_cache
 
+import msgspec
+
 from .account import Account
 from .bodies import FormulaBody, body_sha1
 
 SEEDS = 256
+
+
+class NewFolder(msgspec.Struct):
+    name: str
+    parent: int | None = None  # a place in `Entries.folders`, before this one; None: the root
+
+
+class NewFile(msgspec.Struct):
+    title: str
+    size: int
+    uploaded: float  # Unix seconds
+    folder: int | None = None  # as `NewFolder.parent`
+
+
+class Entries(msgspec.Struct):
+    folders: list[NewFolder]
+    files: list[NewFile]
+
+
+def add_entries(account: Account, given: Entries) -> tuple[list[int], list[str]]:
+    """Add folders and files of any names, equal ones too. Their numbers and codes, in order.
+
+    Errors: IndexError for a place that isn't in the list.
+    """
+    first, now = account.store.last_folder_id() + 1, time.time()
+    numbers = [first + k for k in range(len(given.folders))]
+    codes = [account.new_code() for _ in given.files]
+
+    def number(place: int | None) -> int:
+        return account.record.root_id if place is None else numbers[place]
+
+    folders = [
+        (numbers[k], number(f.parent), f.name, account.new_folder_code(), now)
+        for k, f in enumerate(given.folders)
+    ]
+    files = [
+        (code, number(f.folder), f.title, f.size, _sha1(j % SEEDS, f.size), j % SEEDS, f.uploaded)
+        for j, (code, f) in enumerate(zip(codes, given.files, strict=True))
+    ]
+    account.store.add_many_folders(folders)
+    account.store.add_many(files)
+    return numbers, codes
 
 
 def populate(
