@@ -365,6 +365,11 @@ def find_directories(
     )
 
 
+def find_thumbnail_dir() -> Path:
+    """Where the desktop's programs look for thumbnails."""
+    return platformdirs.user_cache_path() / "thumbnails"
+
+
 def create_private_dir(path: Path) -> Path:
     """*path* as a directory that only its owner may enter; missing parents are made, too.
 
@@ -437,6 +442,7 @@ class MountOptions:
     other_files: Literal["reject", "local", "upload"] = "reject"
     api_rate_per_s: float | None = None
     api_parallel: int | None = None
+    thumbnails: bool = False
     log_file: str | None = None
     debug: bool = False
     kernel_flags: tuple[str, ...] = ()  # "noexec", "noatime" …: for the kernel, not for us
@@ -499,6 +505,7 @@ _FLAGS: Mapping[str, tuple[str, bool]] = {
     "rw": ("read_only", False),
     "allow_other": ("allow_other", True),
     "allow_root": ("allow_root", True),
+    "thumbnails": ("thumbnails", True),
     "debug": ("debug", True),
 }
 

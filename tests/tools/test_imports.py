@@ -50,6 +50,7 @@ PLACES = {
     "sqlite3": ("vidfs.tree.store", "vidfs.tree.journal"),
     "click": ("vidfs.cli",),
     "rich": ("vidfs.cli",),
+    "PIL": ("vidfs.content.thumbnails",),
     "keyring": ("vidfs.app.keys",),
     "platformdirs": ("vidfs.config",),
     "starlette": (),

@@ -194,6 +194,10 @@ class FakeHost:
     async def list_new_files(self, since: float) -> Sequence[RemoteFile]:
         return []
 
+    async def find_thumbnail(self, code: FileCode) -> str | None:
+        await self._begin("find_thumbnail")
+        return None
+
     async def file_info(self, codes: Sequence[FileCode]) -> Mapping[FileCode, RemoteFile]:
         await self._begin("file_info")
         return {code: self.stored[code].file for code in codes if code in self.stored}

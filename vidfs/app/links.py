@@ -111,8 +111,8 @@ async def _open(remote: RemoteAccount, entry: Entry) -> Link | None:
 
 
 async def _find_thumbnails(remote: RemoteAccount, entries: Sequence[Entry]) -> dict[str, Link]:
-    extras = remote.extras(True, "find_thumbnail", "tell pictures")
-    urls = await run_parallel([partial(extras.find_thumbnail, entry.code) for entry in entries])
+    host = remote.host
+    urls = await run_parallel([partial(host.find_thumbnail, entry.code) for entry in entries])
     return {
         str(entry.code): Link(
             entry=entry,

@@ -7,12 +7,9 @@ from urllib.parse import urlsplit
 
 from vidfs.app.links import find_links
 from vidfs.app.remote import Entry, RemoteAccount
-from vidfs.errors import HostNotFoundError, UnreadableAnswerError
-from vidfs.hosts.api import DownloadLink
-from vidfs.hosts.urls import is_loopback
+from vidfs.content import pictures
+from vidfs.errors import HostNotFoundError
 from vidfs.tree.names import split_extension
-
-PICTURE_BYTES_MAX = 32 << 20
 
 _EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".avif"})
 
@@ -26,21 +23,8 @@ async def fetch_picture(remote: RemoteAccount, entry: Entry) -> tuple[str, bytes
     links = await find_links(remote, [entry], "thumbnail")
     if not links:
         raise HostNotFoundError(f"{entry.path}: the host has no picture of it")
-    url = _to_safe(links[0].url)
-    content = bytearray()
-    async with remote.host.open_stream(DownloadLink(url=url), 0) as stream:
-        async for chunk in stream:
-            content += chunk
-            if len(content) > PICTURE_BYTES_MAX:
-                raise UnreadableAnswerError("the picture is too big to be one")
+    url = links[0].url
+    content = await pictures.fetch_picture(remote.host, url)
     suffix = PurePosixPath(urlsplit(url).path).suffix.lower()
     stem = split_extension(entry.name)[0]
-    return f"{stem}{suffix if suffix in _EXTENSIONS else '.jpg'}", bytes(content)
-
-
-def _to_safe(url: str) -> str:
-    """Hosts write plain http for pictures (S1) that their servers have under https as well."""
-    parts = urlsplit(url)
-    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
-        return parts._replace(scheme="https").geturl()
-    return url
+    return f"{stem}{suffix if suffix in _EXTENSIONS else '.jpg'}", content

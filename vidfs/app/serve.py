@@ -35,7 +35,14 @@ from vidfs.app.mounts import (
     load_kernel_mounts,
     unmount,
 )
-from vidfs.config import Account, Directories, MountOptions, Source, create_private_dir
+from vidfs.config import (
+    Account,
+    Directories,
+    MountOptions,
+    Source,
+    create_private_dir,
+    find_thumbnail_dir,
+)
 from vidfs.control import ControlServer, Message, Send, ask, to_leaf
 from vidfs.errors import (
     AlreadyMountedError,
@@ -145,6 +152,8 @@ def to_volume_settings(plan: MountPlan) -> VolumeSettings:
         gid=os.getgid() if options.gid is None else options.gid,
         umask=plan.umask if options.umask is None else options.umask,
         source_folder=plan.source.folder,
+        mountpoint=plan.mountpoint,
+        thumbnail_dir=find_thumbnail_dir() if options.thumbnails else None,
     )
 
 

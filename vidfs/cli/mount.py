@@ -44,7 +44,7 @@ _log = logging.getLogger(__name__)
     help="Mount options: ro, allow_other, allow_root, uid=, gid=, umask=, upload=background|close, "
     "uploads=N, bwlimit=, dir_ttl=, dir_stale=, sizes=content|uploaded, cache_size=, "
     "cache_dir=, state_dir=, delete=auto|deny, scratch=, other_files=reject|local|upload, "
-    "api_rate=, api_parallel=, log_file=, config=, debug.",
+    "api_rate=, api_parallel=, thumbnails, log_file=, config=, debug.",
 )
 @click.argument("source", metavar="SOURCE")
 @click.argument("directory", metavar="DIR", type=click.Path())

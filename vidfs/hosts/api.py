@@ -274,4 +274,7 @@ class VideoHost(Protocol):
         """Ranged GET on *link*. Errors: HostNotFoundError or AccessDeniedError when the link
         is no longer good (ask for a new one); TransientHostError."""
 
+    async def find_thumbnail(self, code: FileCode) -> str | None:
+        """Address of the host's picture of a file, by a call of its own; None: it has none."""
+
     async def aclose(self) -> None: ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from vidfs.hosts.api import UploadOptions
@@ -33,6 +34,8 @@ class VolumeSettings:
     gid: int = 0
     umask: int = 0o022
     source_folder: str = ""  # path below the root that is mounted, "" for all
+    mountpoint: str = ""  # absolute
+    thumbnail_dir: Path | None = None  # where thumbnails go, with `thumbnails`
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from cachetools import LRUCache, TTLCache
 from vidfs.content.chunkcache import ChunkCache
 from vidfs.content.reader import Readers
 from vidfs.content.spool import Spool
+from vidfs.content.thumbnails import ThumbnailCache
 from vidfs.errors import (
     AccessDeniedError,
     HostError,
@@ -53,6 +54,7 @@ from vidfs.volume.changes import (
 )
 from vidfs.volume.files import Files
 from vidfs.volume.settings import Attr, Space, UploadStatus, VolumeSettings, VolumeStatus
+from vidfs.volume.thumbnails import Thumbnails
 from vidfs.volume.trash import Trash
 from vidfs.volume.writeback import Writeback
 
@@ -150,6 +152,7 @@ class Volume:
             settings=settings,
             default_extension=self._default_extension,
         )
+        self._thumbnails = self._make_thumbnails()
         self._space: TTLCache[str, Space] = TTLCache(1, ttl=_SPACE_TTL_S)
         self._atimes_ns: LRUCache[Inode, int] = LRUCache(_ATIMES_MAX)
         self._root = self.tree.root
@@ -171,6 +174,20 @@ class Volume:
             holds_original=lambda node: self.writeback.holds_original(node),
         )
 
+    def _make_thumbnails(self) -> Thumbnails | None:
+        if self.settings.thumbnail_dir is None:
+            return None
+        return Thumbnails(
+            self.tree,
+            self._host,
+            ThumbnailCache(self.settings.thumbnail_dir),
+            mountpoint=self.settings.mountpoint,
+            root=lambda: self._root,
+            mtime_of=lambda node: self._attr(node).mtime_ns // 10**9,
+            is_local=lambda node: self.writeback.find(node.inode) is not None,
+            clock=time.monotonic,
+        )
+
     # --- life --------------------------------------------------------------------------------
 
     async def start(self, nursery: trio.Nursery) -> None:
@@ -183,6 +200,8 @@ class Volume:
         self._sizes.start(nursery)
         self._readers.start(nursery)
         self._walker.start(nursery)
+        if self._thumbnails is not None:
+            self._thumbnails.start(nursery)
         try:
             known = self.tree.has_catalogue
             with trio.fail_after(_START_KNOWN_DEADLINE_S if known else _START_DEADLINE_S):
@@ -229,6 +248,8 @@ class Volume:
     # --- TreeListener: what the host changed -------------------------------------------------
 
     def entry_changed(self, parent: Inode, name: str, gone: Inode | None) -> None:
+        if gone is not None and self._thumbnails is not None:
+            self._thumbnails.removed(self.tree.get(parent), name)
         self.listener.entry_changed(self._to_kernel(parent), name, gone)
 
     def node_changed(self, inode: Inode, *, content: bool) -> None:
@@ -312,6 +333,8 @@ class Volume:
         folder = self._get_folder(inode)
         await self.tree.ensure_fresh(folder)
         self._walker.listed(folder)
+        if self._thumbnails is not None:
+            await self._thumbnails.listed(folder)
         return self.tree.version_of(folder), self._cache.losses
 
     def list_folder(self, inode: Inode) -> Iterator[tuple[str, Attr]]:
@@ -352,7 +375,10 @@ class Volume:
 
     async def unlink(self, parent: Inode, name: str) -> None:
         self._check_writable()
-        await self._changes.unlink(self._get_folder(parent), name)
+        folder = self._get_folder(parent)
+        await self._changes.unlink(folder, name)
+        if self._thumbnails is not None:
+            self._thumbnails.removed(folder, name)
 
     async def remove_folder(self, parent: Inode, name: str) -> None:
         """Errors: NotEmptyError, by the host's own listing too."""
@@ -366,6 +392,8 @@ class Volume:
         self._check_writable()
         source, target = self._get_folder(old_parent), self._get_folder(new_parent)
         await self._changes.rename(source, old_name, target, new_name, replace=replace)
+        if self._thumbnails is not None:
+            self._thumbnails.renamed(source, old_name, target, new_name)
 
     # --- attributes --------------------------------------------------------------------------
 

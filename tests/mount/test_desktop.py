@@ -1,0 +1,132 @@
+"""What a desktop does to a mount: thumbnails, and GLib's file operations."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.mount.mounting import Mounted, Program, Simhost, until
+from vidfs.content.thumbnails import State, Subject, ThumbnailCache
+
+FILMS = 200
+
+
+def subject_of(file: Path) -> Subject:
+    return Subject(str(file), int(file.stat().st_mtime))
+
+
+@pytest.fixture
+def thumbnails(vidfs: Program) -> ThumbnailCache:
+    cache = vidfs.root / "desktop-cache"
+    cache.mkdir()
+    vidfs.environ["XDG_CACHE_HOME"] = str(cache)
+    return ThumbnailCache(cache / "thumbnails")
+
+
+def give_picture(simhost: Simhost, dialect: str, code: str) -> None:
+    out = io.BytesIO()
+    Image.new("RGB", (320, 180), (30, 30, 200)).save(out, "JPEG")
+    (simhost.root / dialect / "pictures" / code).write_bytes(out.getvalue())
+
+
+def open_folder(folder: Path, cache: ThumbnailCache) -> int:
+    """As a file manager with its thumbnailer: how many films had to be read."""
+    read = 0
+    for file in folder.iterdir():
+        if cache.state(subject_of(file)) is State.NONE:
+            file.read_bytes()
+            read += 1
+    return read
+
+
+def test_a_folder_of_films_is_shown_without_a_film_downloaded(
+    simhost: Simhost, mounted: Mounted, thumbnails: ThumbnailCache
+) -> None:
+    simhost.request("POST", "xvs/populate", folders=1, files=FILMS, size=5_000_000)
+    with mounted("xvs", thumbnails=True) as mount:
+        [folder] = mount.path.iterdir()
+        assert open_folder(folder, thumbnails) == 0
+        files = list(folder.iterdir())
+        assert len(files) == FILMS
+        until(
+            lambda: all(thumbnails.state(subject_of(file)) is State.PICTURE for file in files),
+            "the pictures",
+        )
+    assert simhost.calls("xvs").get("download", 0) == 0
+    with mounted("xvs") as mount:
+        shutil.rmtree(mount.program.root / "desktop-cache")
+        assert open_folder(folder, thumbnails) == FILMS, "the test doesn't see downloads"
+    assert simhost.calls("xvs")["download"] >= FILMS
+
+
+def test_glib_takes_the_thumbnail_for_valid(
+    simhost: Simhost, mounted: Mounted, vidfs: Program, thumbnails: ThumbnailCache
+) -> None:
+    if shutil.which("gio") is None:
+        pytest.skip("gio is not installed")
+    code = simhost.add_file("fruithosted", "ä film [1].mp4", b"film" * 1000)
+    give_picture(simhost, "fruithosted", code[::-1])
+    with mounted("fruithosted", thumbnails=True) as mount:
+        [file] = mount.path.iterdir()
+        until(lambda: thumbnails.state(subject_of(file)) is State.PICTURE, "the picture")
+        done = subprocess.run(
+            ["gio", "info", "-a", "thumbnail::*", str(file)],
+            env=vidfs.environ,
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=True,
+        )
+    assert "thumbnail::is-valid: TRUE" in done.stdout
+
+
+def test_thumbnails_follow_what_becomes_of_a_file(
+    simhost: Simhost, mounted: Mounted, thumbnails: ThumbnailCache
+) -> None:
+    for title in ("a.mp4", "b.mp4", "c.mp4"):
+        simhost.add_file("xvs", title, b"film")
+    with mounted("xvs", thumbnails=True) as mount:
+        a, b, c = sorted(mount.path.iterdir())
+        old_a, old_b = subject_of(a), subject_of(b)
+        subjects = [subject_of(file) for file in (a, b, c)]
+        until(lambda: {thumbnails.state(s) for s in subjects} == {State.PICTURE}, "the pictures")
+        a.rename(mount.path / "new.mp4")
+        b.unlink()
+        assert thumbnails.state(old_a) is thumbnails.state(old_b) is State.NONE
+        assert thumbnails.state(subject_of(mount.path / "new.mp4")) is State.PICTURE
+        subprocess.run(["touch", "-d", "2001-02-03", str(c)], check=True)
+        assert thumbnails.state(subject_of(c)) is State.NONE
+        list(mount.path.iterdir())
+        until(lambda: thumbnails.state(subject_of(c)) is State.PICTURE, "the picture anew")
+
+
+def test_a_film_without_a_picture_is_not_read_either(
+    simhost: Simhost, mounted: Mounted, thumbnails: ThumbnailCache
+) -> None:
+    simhost.add_file("streamtape", "a.mp4", b"film")
+    simhost.fault("streamtape:file/getsplash:status=500")
+    simhost.reset_calls("streamtape")
+    with mounted("streamtape", thumbnails=True) as mount:
+        assert open_folder(mount.path, thumbnails) == 0
+        [file] = mount.path.iterdir()
+        assert thumbnails.state(subject_of(file)) is State.PLACEHOLDER
+    assert simhost.calls("streamtape").get("download", 0) == 0
+
+
+def test_a_walk_over_many_folders_makes_few_thumbnails(
+    simhost: Simhost, mounted: Mounted, thumbnails: ThumbnailCache, vidfs: Program
+) -> None:
+    simhost.request("POST", "vipstream/populate", folders=100, files=300)
+    with mounted("vipstream", thumbnails=True) as mount:
+        started = time.monotonic()
+        assert len(list(mount.path.glob("*/*"))) == 300
+        if time.monotonic() - started > 5:
+            pytest.skip("this machine is too busy for a walk")
+        made = {file.name for file in (vidfs.root / "desktop-cache").rglob("*.png")}
+        assert 3 <= len(made) <= 100
