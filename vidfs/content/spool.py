@@ -8,11 +8,11 @@ Syncing and hashing are not: they go to a thread, on a descriptor of their own.
 from __future__ import annotations
 
 import errno
-import hashlib
 import itertools
 import os
 import threading
 from collections.abc import Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +20,10 @@ from typing import NamedTuple
 
 import trio
 
+from vidfs.content.running_hash import Hashes, RunningHash
 from vidfs.errors import FileTooBigError, SpoolDamagedError, SpoolError, SpoolFullError
 from vidfs.types import FILE_BYTES_MAX
 
-_HASH_BLOCK_BYTES = 1 << 20
 _SEALS_MAX = 4  # threads that hash at once
 _LOST = "lost"
 
@@ -76,9 +76,10 @@ class SpoolFile:
     The descriptor is there while it is used: thousands of files may wait for the host.
     """
 
-    def __init__(self, path: Path, fd: int) -> None:
+    def __init__(self, path: Path, fd: int, running_hash: RunningHash | None = None) -> None:
         self.path = path
         self._fd: int | None = fd
+        self._running_hash = running_hash
         self.size_bytes = os.fstat(fd).st_size
 
     def _get_fd(self) -> int:
@@ -94,6 +95,8 @@ class SpoolFile:
         """Write all of *data*. Errors: SpoolFullError, FileTooBigError."""
         if offset + len(data) > FILE_BYTES_MAX:
             raise FileTooBigError("a file can have 8 TiB at the most")
+        if self._running_hash is not None:
+            self._running_hash.will_write(offset, offset + len(data))
         written = 0
         try:
             with spool_errors():
@@ -108,6 +111,8 @@ class SpoolFile:
     def truncate(self, size_bytes: int) -> None:
         if size_bytes > FILE_BYTES_MAX:
             raise FileTooBigError("a file can have 8 TiB at the most")
+        if self._running_hash is not None:
+            self._running_hash.will_truncate(size_bytes)
         with spool_errors():
             os.ftruncate(self._get_fd(), size_bytes)
         self.size_bytes = size_bytes
@@ -164,27 +169,27 @@ def _sync_directory(directory: Path) -> None:
         os.close(fd)
 
 
-def _seal(path: Path, sha256: bool, stopped: threading.Event) -> Sealed:
+def _seal(
+    path: Path, sha256: bool, running: RunningHash | None, stopped: threading.Event
+) -> Sealed:
     """Runs in a thread; soon after *stopped* is set it ends, with what nobody waits for."""
-    one = hashlib.sha1(usedforsecurity=False)
-    other = hashlib.sha256() if sha256 else None
-    size_bytes = 0
-    buffer = bytearray(_HASH_BLOCK_BYTES)
-    view = memoryview(buffer)
     with path.open("rb", buffering=0) as file:
         os.fsync(file.fileno())
-        while not stopped.is_set() and (count := file.readinto(buffer)):
-            size_bytes += count
-            one.update(view[:count])
-            if other is not None:
-                other.update(view[:count])
+        hashes = running.take() if running is not None else None
+        if hashes is None:
+            hashes = Hashes(sha256=sha256)
+        hashes.feed(file.fileno(), None, stopped.is_set)
     _sync_directory(path.parent)
-    return Sealed(size_bytes, one.hexdigest(), other.hexdigest() if other else None)
+    return Sealed(hashes.size_bytes, hashes.sha1, hashes.sha256)
 
 
 class Spool:
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, sha256: bool = False) -> None:
+        """*sha256*: sealing gives this hash as well."""
         self._directory = directory
+        self._sha256 = sha256
+        self._running: dict[int, RunningHash] = {}
+        self._executor = ThreadPoolExecutor(_SEALS_MAX, "hash")
         # Their own: whoever seals must not keep others from the threads of all.
         self._seal_limit = trio.CapacityLimiter(_SEALS_MAX)
         if not directory.is_dir():
@@ -199,7 +204,9 @@ class Spool:
             fd = os.open(
                 self.path_of(job_id), os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600
             )
-        return SpoolFile(self.path_of(job_id), fd)
+        running = RunningHash(self.path_of(job_id), self._executor, sha256=self._sha256)
+        self._running[job_id] = running
+        return SpoolFile(self.path_of(job_id), fd, running)
 
     def open(self, job_id: int) -> SpoolFile:
         """Errors: SpoolDamagedError if the journal knows of a file that isn't there."""
@@ -218,6 +225,7 @@ class Spool:
         self.staging(inode).unlink(missing_ok=True)
 
     def remove(self, job_id: int) -> None:
+        self._running.pop(job_id, None)
         self.path_of(job_id).unlink(missing_ok=True)
 
     def sweep(self, known: Collection[int]) -> Strays:
@@ -244,19 +252,23 @@ class Spool:
         aside = next(lost / name for name in names if not (lost / name).exists())
         return path.rename(aside)
 
-    async def seal(self, job_id: int, *, sha256: bool) -> Sealed:
+    async def seal(self, job_id: int) -> Sealed:
         """Put the file and its name on disk for certain, and hash it, all in a thread.
 
         A cancelled call leaves the thread to itself, which ends at its next block.
         Errors: SpoolDamagedError if the file isn't there.
         """
+        running = self._running.pop(job_id, None)
+        if running is not None:
+            running.end()
         stopped = threading.Event()
         try:
             with spool_errors():
                 return await trio.to_thread.run_sync(
                     _seal,
                     self.path_of(job_id),
-                    sha256,
+                    self._sha256,
+                    running,
                     stopped,
                     abandon_on_cancel=True,
                     limiter=self._seal_limit,

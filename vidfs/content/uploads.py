@@ -312,11 +312,10 @@ class UploadQueue:
             self._nursery.start_soon(self._seal, job, scope, name=f"seal {job.id}")
 
     async def _seal(self, job: Job, scope: trio.CancelScope) -> None:
-        wants_sha256 = self._host.capabilities.upload_hash == "sha256"
         try:
             with scope:
                 self._check_size(job)
-                sealed = await _step(scope, self._spool.seal(job.id, sha256=wants_sha256))
+                sealed = await _step(scope, self._spool.seal(job.id))
                 if job.size_bytes and sealed.size_bytes != job.size_bytes:
                     raise SpoolDamagedError("the spool holds other bytes than were closed")
                 job.size_bytes = sealed.size_bytes

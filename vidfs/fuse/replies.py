@@ -11,6 +11,9 @@ from vidfs.volume import Attr, Space, VolumeSettings
 
 _BLOCK_BYTES = 512
 _IO_BYTES = 1 << 17
+_WRITE_BYTES = 1 << 20
+"""The block of a file that is being written. `cp` asks for it, and is twice as fast with this;
+elsewhere it would only make programs read more of a film's head than they need."""
 _SPACE_UNIT_BYTES = 4096
 
 
@@ -30,7 +33,7 @@ class Replies:
         reply.st_nlink = 1  # "unknown" for folders: tools then don't count subfolders by it
         reply.st_uid, reply.st_gid = self._uid, self._gid
         reply.st_size = attr.size_bytes
-        reply.st_blksize = _IO_BYTES
+        reply.st_blksize = _WRITE_BYTES if attr.in_spool else _IO_BYTES
         reply.st_blocks = -(-attr.size_bytes // _BLOCK_BYTES)
         reply.st_mtime_ns = reply.st_ctime_ns = attr.mtime_ns
         reply.st_atime_ns = attr.atime_ns

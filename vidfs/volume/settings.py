@@ -48,6 +48,7 @@ class Attr:
     mtime_ns: int
     atime_ns: int
     ttl_s: float  # how long the kernel may believe it; changes are told it
+    in_spool: bool  # its bytes are on this machine, and may be written at once
 
 
 @dataclass(frozen=True, slots=True)

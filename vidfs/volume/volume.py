@@ -96,7 +96,7 @@ class Volume:
         self._store = Store(state_dir / "catalogue.sqlite")
         with suppress(SpoolError):  # if the disk is full they may stay
             self._store.drop_tombstones(time.time() - 2 * SETTLE_S)
-        self._spool = Spool(state_dir / "spool")
+        self._spool = Spool(state_dir / "spool", sha256=host.capabilities.upload_hash == "sha256")
         self._cache = ChunkCache(cache_dir, size_bytes_max=settings.cache_size_bytes)
         self._declared = host.capabilities
         self._knows_abilities = restore_abilities(host, self._store)
@@ -314,8 +314,8 @@ class Volume:
 
     def _attr(self, node: Node) -> Attr:
         size_bytes, ttl_s = 0, ATTR_TTL_S
+        local = self.writeback.find(node.inode)
         if not node.is_folder:
-            local = self.writeback.find(node.inode)
             if local is not None:
                 size_bytes = local.file.size_bytes
             else:
@@ -326,7 +326,15 @@ class Volume:
         if mtime_ns is None:
             mtime_ns = int((node.uploaded_at or 0.0) * 1e9)
         atime_ns = self._atimes_ns.get(node.inode, mtime_ns)
-        return Attr(self._to_kernel(node.inode), node.kind, size_bytes, mtime_ns, atime_ns, ttl_s)
+        return Attr(
+            self._to_kernel(node.inode),
+            node.kind,
+            size_bytes,
+            mtime_ns,
+            atime_ns,
+            ttl_s,
+            local is not None,
+        )
 
     async def ensure_listed(self, inode: Inode) -> tuple[int, int]:
         """Make a folder fit to be shown. Returns a mark that changes when any entry does."""

@@ -5,11 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import trio
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from vidfs.content.spool import Spool
+from vidfs.content import running_hash
+from vidfs.content.spool import Sealed, Spool
 from vidfs.errors import FileTooBigError, SpoolDamagedError, SpoolError
 from vidfs.types import FILE_BYTES_MAX
 
@@ -62,18 +66,18 @@ def test_a_woken_file_outlives_its_name(spool: Spool) -> None:
         file.read(0, 10)
 
 
-def test_sealing_tells_size_and_hashes(spool: Spool) -> None:
+def test_sealing_tells_size_and_hashes(spool: Spool, tmp_path: Path) -> None:
     content = os.urandom(3_000_000)
     spool.create(1).write(0, content)
 
     async def main() -> None:
-        sealed = await spool.seal(1, sha256=True)
+        sealed = await Spool(tmp_path / "spool", sha256=True).seal(1)
         assert sealed.size_bytes == len(content)
         assert sealed.sha1 == hashlib.sha1(content).hexdigest()  # noqa: S324 - what hosts use
         assert sealed.sha256 == hashlib.sha256(content).hexdigest()
-        assert (await spool.seal(1, sha256=False)).sha256 is None
+        assert (await spool.seal(1)).sha256 is None
         with pytest.raises(SpoolDamagedError):
-            await spool.seal(2, sha256=False)
+            await spool.seal(2)
 
     trio.run(main)
 
@@ -119,6 +123,79 @@ def test_syncing_a_file_syncs_its_name(spool: Spool, monkeypatch: pytest.MonkeyP
     assert synced == {spool.path_of(1), spool.path_of(1).parent}
 
 
+MIB = 1 << 20
+
+
+@pytest.fixture
+def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running_hash, "_STEP_BYTES", 1)
+
+
+def _settle_hashing(spool: Spool) -> None:
+    step = spool._running[1]._step
+    if step is not None:
+        step.result()
+
+
+def _seal_and_count(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> tuple[Sealed, int]:
+    """What sealing job 1 comes to, and how many bytes it had to read for it."""
+    read_bytes = 0
+    plain = os.preadv
+
+    def preadv(fd: int, buffers: list[memoryview], offset: int) -> int:
+        nonlocal read_bytes
+        count = plain(fd, buffers, offset)
+        read_bytes += count
+        return count
+
+    _settle_hashing(spool)
+    monkeypatch.setattr(os, "preadv", preadv)
+    return trio.run(spool.seal, 1), read_bytes
+
+
+@pytest.mark.usefixtures("small_steps")
+def test_a_file_written_in_order_was_hashed_when_it_is_closed(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = os.urandom(4 * MIB)
+    file = spool.create(1)
+    for start in range(0, len(content), MIB):
+        file.write(start, content[start : start + MIB])
+        _settle_hashing(spool)
+    sealed, read_bytes = _seal_and_count(spool, monkeypatch)
+    assert sealed.sha1 == hashlib.sha1(content).hexdigest()  # noqa: S324 - what hosts use
+    assert read_bytes == MIB  # the last part: what is hashed was followed by more
+
+
+@pytest.mark.usefixtures("small_steps")
+@given(
+    steps=st.lists(
+        st.tuples(st.sampled_from(["append", "write", "truncate"]), st.integers(0, 5000)),
+        max_size=30,
+    )
+)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_was_written_the_hash_is_that_of_the_file(
+    tmp_path: Path, steps: list[tuple[str, int]]
+) -> None:
+    with TemporaryDirectory(dir=tmp_path) as directory:
+        spool = Spool(Path(directory), sha256=True)
+        file = spool.create(1)
+        for number, (step, value) in enumerate(steps):
+            if step == "truncate":
+                file.truncate(value % (file.size_bytes + 2))
+            else:
+                offset = file.size_bytes if step == "append" else value
+                file.write(offset, bytes([number]) * (value + 1))
+            if value % 2:
+                _settle_hashing(spool)
+        sealed = trio.run(spool.seal, 1)
+        content = spool.path_of(1).read_bytes()
+    assert sealed.size_bytes == len(content)
+    assert sealed.sha1 == hashlib.sha1(content).hexdigest()  # noqa: S324 - what hosts use
+    assert sealed.sha256 == hashlib.sha256(content).hexdigest()
+
+
 def test_sealing_that_is_cancelled_gives_its_thread_back(spool: Spool) -> None:
     """Each of these would be hashed for an hour, and all but four of them wait for a thread."""
     for number in range(12):
@@ -130,9 +207,9 @@ def test_sealing_that_is_cancelled_gives_its_thread_back(spool: Spool) -> None:
         with trio.fail_after(20):
             for number in range(12):
                 with trio.move_on_after(0.05):
-                    await spool.seal(number, sha256=False)
+                    await spool.seal(number)
                 assert everybodys.borrowed_tokens == 0
-            assert (await spool.seal(99, sha256=False)).size_bytes == 4
+            assert (await spool.seal(99)).size_bytes == 4
 
     trio.run(main)
 

@@ -41,11 +41,11 @@ class InlineSpool(Spool):
     before_seal: Callable[[], Awaitable[None]] | None = None
     after_seal: Callable[[], Awaitable[None]] | None = None
 
-    async def seal(self, job_id: int, *, sha256: bool) -> Sealed:
+    async def seal(self, job_id: int) -> Sealed:
         if self.before_seal is not None:
             await self.before_seal()
         try:
-            sealed = spool_module._seal(self.path_of(job_id), sha256, threading.Event())
+            sealed = spool_module._seal(self.path_of(job_id), False, None, threading.Event())
         except FileNotFoundError:
             raise SpoolDamagedError("missing") from None
         if self.after_seal is not None:
