@@ -11,6 +11,7 @@ import logging.handlers
 import os
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
@@ -48,8 +49,24 @@ class _CleanFormatter(logging.Formatter):
         return self._redactor.clean(super().format(record))
 
 
+class _JournalFormatter(_CleanFormatter):
+    """Before each line its level as sd-daemon(3) has it; the journal knows the time itself."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        level = 7 if record.levelno < logging.INFO else 6 if record.levelno < logging.WARNING else 4
+        if record.levelno >= logging.ERROR:
+            level = 3
+        return "\n".join(f"<{level}>{line}" for line in super().format(record).split("\n"))
+
+
+def _is_journal(environ: Mapping[str, str]) -> bool:
+    """systemd names the file that it connected to stdout and stderr by its numbers."""
+    stderr = os.fstat(2)
+    return environ.get("JOURNAL_STREAM") == f"{stderr.st_dev}:{stderr.st_ino}"
+
+
 def set_up_logging(redactor: Redactor, *, log_file: Path | None, rotate: bool, debug: bool) -> None:
-    """Send the log of this process to *log_file* (None: stderr).
+    """Send the log of this process to *log_file* (None: stderr, with levels for the journal).
 
     *rotate*: keep it below 20 MiB ourselves; else whoever named the file does (logrotate may
     move it away at any time). Errors: ConfigError where it can't be written.
@@ -69,7 +86,10 @@ def set_up_logging(redactor: Redactor, *, log_file: Path | None, rotate: bool, d
             )
         except OSError as error:
             raise ConfigError(f"{log_file}: {error.strerror}") from None
-    handler.setFormatter(_CleanFormatter(_FORMAT, redactor))
+    formatter = _CleanFormatter(_FORMAT, redactor)
+    if log_file is None and _is_journal(os.environ):
+        formatter = _JournalFormatter("%(name)s: %(message)s", redactor)
+    handler.setFormatter(formatter)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)

@@ -35,6 +35,7 @@ from vidfs.app.mounts import (
     load_kernel_mounts,
     unmount,
 )
+from vidfs.app.service import ServiceManager, without_manager
 from vidfs.config import (
     Account,
     Directories,
@@ -64,6 +65,7 @@ CLOSE_DEADLINE_S = 10.0
 STOP_DEADLINE_S = 20
 """After SIGTERM the process ends by then, whatever hangs."""
 PROGRESS_PERIOD_S = 0.2
+SERVICE_STATUS_PERIOD_S = 5.0
 
 Phase = Literal["starting", "mounted", "draining", "stopping"]
 
@@ -204,13 +206,14 @@ def serve_mount(
         account, key = plan.account, plan.key
         if account.is_demo:
             account = stack.enter_context(
-                embedded_host(account, plan.state_dir, environ, owner=True)
+                embedded_host(account, plan.state_dir, without_manager(environ), owner=True)
             )
             key = account.key
         if key is None:
             raise MountError(f"account {account.name} has no key")
         redactor.add(key)
-        daemon = _Daemon(plan, account, key, parts or load_parts(), on_ready)
+        manager = ServiceManager(environ)
+        daemon = _Daemon(plan, account, key, parts or load_parts(), on_ready, manager)
         try:
             trio.run(daemon.run)
         except ExceptionGroup as group:
@@ -279,7 +282,9 @@ class _Daemon:
         key: Secret,
         parts: Parts,
         on_ready: Callable[[str], None],
+        manager: ServiceManager,
     ) -> None:
+        self._manager = manager
         self._plan = plan
         self._account = account
         self._key = key
@@ -305,8 +310,11 @@ class _Daemon:
         async with trio.open_nursery() as services:
             await services.start(self._watch_signals)
             await services.start(self._control.run)
+            if self._manager.listens:
+                services.start_soon(self._keep_manager_informed)
             with self._work:
                 await self._serve()
+            self._manager.tell("STOPPING=1", status="stopping")
             await self._control.finish(2.0)
             services.cancel_scope.cancel()
 
@@ -356,6 +364,18 @@ class _Daemon:
         self._phase = "mounted"
         _log.info("mounted %s on %s", self._plan.source, self._plan.mountpoint)
         self._on_ready(self._volume.note if self._volume else "")
+        self._manager.tell("READY=1", f"MAINPID={os.getpid()}", status=self._describe())
+
+    async def _keep_manager_informed(self) -> None:
+        while True:
+            await trio.sleep(SERVICE_STATUS_PERIOD_S)
+            self._manager.tell(status=self._describe())
+
+    def _describe(self) -> str:
+        """One line for `systemctl status`."""
+        progress = self._progress()
+        queue = f"uploads pending: {progress['pending']}, parked: {progress['parked']}"
+        return f"{self._phase}: {self._plan.source} on {self._plan.mountpoint}; {queue}"
 
     def _take_mount_away(self) -> None:
         """A session that ended by an error must not leave a dead mount behind."""
@@ -397,6 +417,7 @@ class _Daemon:
         if self._phase != "stopping":
             _log.info("stopping (%s)", reason)
             self._phase = "stopping"
+            self._manager.tell("STOPPING=1", status=self._describe())
             # the kernel ends this process if something below doesn't let itself be cancelled
             signal.alarm(STOP_DEADLINE_S)
             self._work.cancel()

@@ -11,6 +11,7 @@ import click
 from vidfs.app.keys import fetch_key, find_key_source, without_keys
 from vidfs.app.mounts import find_lock_holder
 from vidfs.cli import account_changes
+from vidfs.cli.completion import complete_account
 from vidfs.cli.session import Session
 from vidfs.cli.text import echo_json, format_bytes, format_table
 from vidfs.config import (
@@ -74,7 +75,7 @@ def list_accounts(session: Session, as_json: bool) -> None:
 
 @account.command("test")
 @click.option("--json", "as_json", is_flag=True, help="For programs; the keys stay.")
-@click.argument("name", metavar="ACCOUNT")
+@click.argument("name", metavar="ACCOUNT", shell_complete=complete_account)
 @click.pass_obj
 def test(session: Session, as_json: bool, name: str) -> None:
     """Ask the host who ACCOUNT is, and show what host and key can do.

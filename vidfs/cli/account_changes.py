@@ -11,6 +11,7 @@ import click
 from vidfs.app.config_file import load_text, save_text, with_account, without_account
 from vidfs.app.keys import remove_from_keyring, save_in_keyring
 from vidfs.app.mounts import find_daemon_info, find_lock_holder
+from vidfs.cli.completion import complete_account
 from vidfs.cli.output import Output
 from vidfs.cli.session import Session
 from vidfs.config import (
@@ -125,7 +126,7 @@ def _check_key(session: Session, account: Account, key: Secret | None) -> None:
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_account)
 @click.pass_obj
 def remove(session: Session, name: str) -> None:
     """Take an account out of the configuration. What it keeps on this disk stays.

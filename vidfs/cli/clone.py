@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vidfs.cli.completion import complete_path
 from vidfs.cli.output import Output, ask_account, find_place
 from vidfs.cli.session import Session
 from vidfs.errors import UsageError
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 @click.command()
 @click.option("--title", metavar="TEXT", help="Its name at the host.")
 @click.option("--code", "is_code", is_flag=True, help="SRC is a file code, anybody's.")
-@click.argument("source", metavar="SRC")
-@click.argument("target", metavar="DST")
+@click.argument("source", metavar="SRC", shell_complete=complete_path)
+@click.argument("target", metavar="DST", shell_complete=complete_path)
 @click.pass_obj
 def clone(session: Session, title: str | None, is_code: bool, source: str, target: str) -> None:
     """Make a second file with the same content, without a download or an upload.

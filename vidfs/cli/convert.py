@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vidfs.cli.completion import complete_path
 from vidfs.cli.exit_codes import ExitCode
 from vidfs.cli.output import Output, ask_accounts, bars, find_places
 from vidfs.cli.session import Session
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--wait", is_flag=True, help="Until they are converted, with progress.")
-@click.argument("paths", metavar="PATH…", nargs=-1, required=True)
+@click.argument("paths", metavar="PATH…", nargs=-1, required=True, shell_complete=complete_path)
 @click.pass_obj
 def convert(session: Session, wait: bool, paths: tuple[str, ...]) -> int:
     """Have the host convert files to streamable mp4, which replaces them.

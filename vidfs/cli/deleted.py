@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vidfs.cli.completion import complete_account
 from vidfs.cli.output import (
     Column,
     Output,
@@ -28,7 +29,7 @@ COLUMNS = (Column("DELETED"), Column("BY"), Column("CODE", style="dim"), Column(
 @click.command()
 @click.option("--last", metavar="HOURS", type=click.IntRange(1), help="Of so many hours.")
 @json_option
-@click.argument("account")
+@click.argument("account", shell_complete=complete_account)
 @click.pass_obj
 def deleted(session: Session, last: int | None, as_json: bool, account: str) -> None:
     """List what was deleted in ACCOUNT, and by whom.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vidfs.cli.completion import complete_account
 from vidfs.cli.output import (
     Column,
     Output,
@@ -34,7 +35,7 @@ COLUMNS = (
 @click.command()
 @click.option("--last", metavar="HOURS", type=click.IntRange(1), help="Reported so recently.")
 @json_option
-@click.argument("account")
+@click.argument("account", shell_complete=complete_account)
 @click.pass_obj
 def dmca(session: Session, last: int | None, as_json: bool, account: str) -> None:
     """List files of ACCOUNT that a rights holder reported, and when they go.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vidfs.cli.completion import complete_path
 from vidfs.cli.file_options import file_options, split_tags
 from vidfs.cli.output import Output, ask_account, find_place, find_places
 from vidfs.cli.session import Session
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 @click.command()
 @file_options
 @click.option("--folder", metavar="FOLDER", help="Move into this folder.")
-@click.argument("paths", metavar="PATH…", nargs=-1, required=True)
+@click.argument("paths", metavar="PATH…", nargs=-1, required=True, shell_complete=complete_path)
 @click.pass_obj
 def edit(
     session: Session,

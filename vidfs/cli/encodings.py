@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vidfs.cli.completion import complete_path
 from vidfs.cli.output import (
     Column,
     Output,
@@ -35,7 +36,7 @@ COLUMNS = (
 
 @click.command()
 @json_option
-@click.argument("path", metavar="ACCOUNT|PATH")
+@click.argument("path", metavar="ACCOUNT|PATH", shell_complete=complete_path)
 @click.pass_obj
 def encodings(session: Session, as_json: bool, path: str) -> None:
     """Show what the host is converting: of a whole account, a folder or a file.

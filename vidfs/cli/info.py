@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vidfs.cli.completion import complete_account
 from vidfs.cli.output import Output, ask_account, find_place, format_size, json_option, to_plain
 from vidfs.cli.session import Session
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @json_option
-@click.argument("account")
+@click.argument("account", shell_complete=complete_account)
 @click.pass_obj
 def info(session: Session, as_json: bool, account: str) -> None:
     """Show what the host says of ACCOUNT: owner, quota, balance.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import click
 
+from vidfs.cli.completion import complete_path
 from vidfs.cli.exit_codes import ExitCode
 from vidfs.cli.link_formats import FORMATS, to_strm_files
 from vidfs.cli.output import Output, ask_accounts, find_places, json_option, spinner
@@ -41,7 +42,7 @@ Found: TypeAlias = "tuple[tuple[str, ...], list[Link], int]"
 @click.option("--subtitle-json", metavar="URL", help="A list of subtitles.")
 @click.option("--poster", metavar="URL", help="The player's picture.")
 @json_option
-@click.argument("paths", metavar="PATH…", nargs=-1, required=True)
+@click.argument("paths", metavar="PATH…", nargs=-1, required=True, shell_complete=complete_path)
 @click.pass_obj
 def link(
     session: Session,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import click
 
+from vidfs.cli.completion import complete_path
 from vidfs.cli.output import (
     Column,
     Output,
@@ -41,7 +42,7 @@ Section: TypeAlias = "tuple[Entry, list[Entry]]"
 @click.option("-l", "--long", is_flag=True, help="Sizes, lengths, dates and codes, too.")
 @click.option("-R", "--recursive", is_flag=True, help="Everything below.")
 @json_option
-@click.argument("paths", metavar="PATH…", nargs=-1, required=True)
+@click.argument("paths", metavar="PATH…", nargs=-1, required=True, shell_complete=complete_path)
 @click.pass_obj
 def ls(
     session: Session, long: bool, recursive: bool, as_json: bool, paths: tuple[str, ...]

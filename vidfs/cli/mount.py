@@ -14,6 +14,7 @@ import click
 from vidfs.app import daemon, logs
 from vidfs.app.keys import fetch_key, without_keys
 from vidfs.app.mounts import resolve
+from vidfs.cli.completion import complete_account
 from vidfs.cli.exit_codes import ExitCode, WaitTimeoutError, exit_code_for
 from vidfs.cli.session import Session
 from vidfs.config import (
@@ -46,7 +47,7 @@ _log = logging.getLogger(__name__)
     "cache_dir=, state_dir=, delete=auto|deny, scratch=, other_files=reject|local|upload, "
     "api_rate=, api_parallel=, thumbnails, log_file=, config=, debug.",
 )
-@click.argument("source", metavar="SOURCE")
+@click.argument("source", metavar="SOURCE", shell_complete=complete_account)
 @click.argument("directory", metavar="DIR", type=click.Path())
 @click.pass_obj
 def mount(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vidfs.cli.completion import complete_account
 from vidfs.cli.exit_codes import ExitCode
 from vidfs.cli.file_options import file_options, split_tags
 from vidfs.cli.output import (
@@ -155,7 +156,7 @@ def _to_exit_code(uploads: Sequence[RemoteUpload], asked: int) -> int:
 
 @remote.command("list")
 @json_option
-@click.argument("account")
+@click.argument("account", shell_complete=complete_account)
 @click.pass_obj
 def list_(session: Session, as_json: bool, account: str) -> None:
     """List all remote uploads of ACCOUNT that the host still knows.
@@ -177,7 +178,7 @@ def list_(session: Session, as_json: bool, account: str) -> None:
 @remote.command()
 @click.option("--wait", is_flag=True, help="Until they are done, with progress.")
 @json_option
-@click.argument("account")
+@click.argument("account", shell_complete=complete_account)
 @click.argument("jobs", metavar="JOB…", nargs=-1, required=True)
 @click.pass_obj
 def status(session: Session, wait: bool, as_json: bool, account: str, jobs: tuple[str, ...]) -> int:
@@ -205,7 +206,7 @@ def status(session: Session, wait: bool, as_json: bool, account: str, jobs: tupl
 
 
 @remote.command()
-@click.argument("account")
+@click.argument("account", shell_complete=complete_account)
 @click.pass_obj
 def retry(session: Session, account: str) -> None:
     """Have the host try all failed remote uploads of ACCOUNT again.
@@ -226,7 +227,7 @@ def retry(session: Session, account: str) -> None:
 @remote.command()
 @click.option("--all", "everything", is_flag=True, help="All of them.")
 @click.option("--failed", is_flag=True, help="Those that failed.")
-@click.argument("account")
+@click.argument("account", shell_complete=complete_account)
 @click.argument("jobs", metavar="[JOB]…", nargs=-1)
 @click.pass_obj
 def cancel(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vidfs.cli.completion import complete_account
 from vidfs.cli.ls import COLUMNS, to_row
 from vidfs.cli.output import (
     Column,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 @click.option("--adult/--safe", default=None, help="Only files that are so.")
 @click.option("--since", metavar="WHEN", help='Uploaded after "2026-07-21 05:07:10" or in N min.')
 @json_option
-@click.argument("account", metavar="ACCOUNT[:/FOLDER]")
+@click.argument("account", metavar="ACCOUNT[:/FOLDER]", shell_complete=complete_account)
 @click.argument("text", metavar="[TEXT]", default="")
 @click.pass_obj
 def search(

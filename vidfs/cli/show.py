@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vidfs.cli.completion import complete_path
 from vidfs.cli.output import (
     Output,
     ask_accounts,
@@ -30,7 +31,7 @@ _LEFT_OUT = ("uploaded",)
 
 @click.command()
 @json_option
-@click.argument("paths", metavar="PATH…", nargs=-1, required=True)
+@click.argument("paths", metavar="PATH…", nargs=-1, required=True, shell_complete=complete_path)
 @click.pass_obj
 def show(session: Session, as_json: bool, paths: tuple[str, ...]) -> None:
     """Show everything the host tells of files and folders.

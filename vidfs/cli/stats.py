@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vidfs.cli.completion import complete_account
 from vidfs.cli.output import Column, Output, ask_account, find_place, json_option, to_plain
 from vidfs.cli.session import Session
 from vidfs.errors import AbilityError
@@ -23,7 +24,7 @@ _ALWAYS = ("views", "downloads", "profit_total")
 @click.option("--from", "from_date", metavar="DATE", help="From this day on (YYYY-MM-DD).")
 @click.option("--to", "to_date", metavar="DATE", help="Up to this day.")
 @json_option
-@click.argument("account")
+@click.argument("account", shell_complete=complete_account)
 @click.pass_obj
 def stats(
     session: Session,

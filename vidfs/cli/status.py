@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from vidfs.app.mounts import Served
+from vidfs.cli.completion import complete_mount
 from vidfs.cli.session import Session
 from vidfs.cli.text import echo_json, format_bytes, format_table
 from vidfs.control import Message, ask
@@ -28,7 +29,13 @@ LOCAL_SHOWN_MAX = 3
 @click.command(short_help="Show mounts and their uploads.")
 @click.option("--json", "as_json", is_flag=True, help="For programs; the keys stay.")
 @click.option("--watch", is_flag=True, help="Show it anew every second until Ctrl-C.")
-@click.argument("directory", metavar="[DIR]", required=False, type=click.Path())
+@click.argument(
+    "directory",
+    metavar="[DIR]",
+    required=False,
+    type=click.Path(),
+    shell_complete=complete_mount,
+)
 @click.pass_obj
 def status(session: Session, as_json: bool, watch: bool, directory: str | None) -> None:
     """Show mounts, their queue with its progress, the cache and the API calls made.

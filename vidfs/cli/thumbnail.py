@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vidfs.cli.completion import complete_path
 from vidfs.cli.output import Output, ask_account, find_place
 from vidfs.cli.session import Session
 from vidfs.errors import UsageError
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 @click.option(
     "-o", "--output", "target", metavar="FILE", help='Default: NAME.jpg here; "-": stdout.'
 )
-@click.argument("path", metavar="PATH")
+@click.argument("path", metavar="PATH", shell_complete=complete_path)
 @click.pass_obj
 def thumbnail(session: Session, target: str | None, path: str) -> None:
     """Save the host's picture of a file.

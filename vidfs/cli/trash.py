@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vidfs.cli.completion import complete_account
 from vidfs.cli.exit_codes import ExitCode
 from vidfs.cli.output import (
     Column,
@@ -47,7 +48,7 @@ def trash() -> None:
 
 @trash.command("list")
 @json_option
-@click.argument("account")
+@click.argument("account", shell_complete=complete_account)
 @click.pass_obj
 def list_(session: Session, as_json: bool, account: str) -> None:
     """List what lies in the trash of ACCOUNT, and where it was.
@@ -66,7 +67,7 @@ def list_(session: Session, as_json: bool, account: str) -> None:
 
 @trash.command()
 @click.option("--all", "everything", is_flag=True, help="All of it.")
-@click.argument("account")
+@click.argument("account", shell_complete=complete_account)
 @click.argument("names", metavar="[NAME|CODE]…", nargs=-1)
 @click.pass_obj
 def restore(session: Session, everything: bool, account: str, names: tuple[str, ...]) -> None:
@@ -94,7 +95,7 @@ def restore(session: Session, everything: bool, account: str, names: tuple[str, 
 
 @trash.command()
 @click.option("-y", "--yes", is_flag=True, help="Don't ask.")
-@click.argument("account")
+@click.argument("account", shell_complete=complete_account)
 @click.argument("names", metavar="[NAME|CODE]…", nargs=-1)
 @click.pass_obj
 def empty(session: Session, yes: bool, account: str, names: tuple[str, ...]) -> int:

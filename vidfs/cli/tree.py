@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vidfs.cli.completion import complete_path
 from vidfs.cli.output import (
     Output,
     ask_account,
@@ -28,7 +29,7 @@ Tree = Mapping[str, "Sequence[Entry]"]
 @click.option("-L", "--depth", metavar="N", type=click.IntRange(1), help="No deeper than N levels.")
 @click.option("-d", "--folders", is_flag=True, help="Folders only.")
 @json_option
-@click.argument("path", metavar="PATH")
+@click.argument("path", metavar="PATH", shell_complete=complete_path)
 @click.pass_obj
 def tree(session: Session, depth: int | None, folders: bool, as_json: bool, path: str) -> None:
     """Show all folders and files below PATH, listed in parallel.

@@ -19,6 +19,7 @@ from vidfs.app.mounts import (
     unmount,
     wait_until_gone,
 )
+from vidfs.cli.completion import complete_mount
 from vidfs.cli.exit_codes import ExitCode
 from vidfs.cli.progress import wait_for_uploads
 from vidfs.cli.session import Session
@@ -29,7 +30,7 @@ from vidfs.errors import MountError, NotMountedError
 
 @click.command(short_help="Finish the uploads, then unmount.")
 @click.option("--now", is_flag=True, help="Leave pending uploads to the next mount.")
-@click.argument("directory", metavar="DIR", type=click.Path())
+@click.argument("directory", metavar="DIR", type=click.Path(), shell_complete=complete_mount)
 @click.pass_obj
 def umount(session: Session, now: bool, directory: str) -> int:
     """Finish the uploads of the mount on DIR, then unmount it.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vidfs.cli.completion import complete_path
 from vidfs.cli.file_options import file_options, split_tags
 from vidfs.cli.output import Output, ask_account, bars, find_place, format_size
 from vidfs.cli.session import Session
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 @file_options
 @click.option("--snapshot", metavar="PICTURE", help="The host's picture of it, your own.")
 @click.argument("files", metavar="FILE…", nargs=-1, required=True, type=click.Path(exists=True))
-@click.argument("folder", metavar="FOLDER")
+@click.argument("folder", metavar="FOLDER", shell_complete=complete_path)
 @click.pass_obj
 def upload(
     session: Session,
