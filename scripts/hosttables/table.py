@@ -35,6 +35,12 @@ def _moves(can: Capabilities) -> str:
     return YES if can.move_file else "copies"
 
 
+def _moves_folders(can: Capabilities) -> str:
+    if can.move_folder:
+        return YES
+    return "file by file" if can.move_file and can.create_folder else "copies"
+
+
 def _deletes(name: str) -> Cell:
     return lambda can: YES if getattr(can, name) else "trash"
 
@@ -53,7 +59,7 @@ ROWS: tuple[tuple[str, Cell, tuple[str, ...]], ...] = (
     ("names of folders", able("list_folders"), ("list_folders",)),
     ("renaming files, folders", able("rename_folder"), ()),
     ("moving files", _moves, ("move_file",)),
-    ("moving folders", able("move_folder"), ()),
+    ("moving folders", _moves_folders, ("move_file",)),
     ("deleting files", _deletes("delete_file"), ("delete_file",)),
     ("deleting folders", _deletes("delete_folder"), ("delete_folder",)),
     ("hash sent along", lambda can: can.upload_hash or NO, ()),

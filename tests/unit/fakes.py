@@ -135,6 +135,18 @@ class FakeHost:
     def change(self, code: FileCode, **changes: Any) -> None:
         self.stored[code].file = replace(self.stored[code].file, **changes)
 
+    def paths(self) -> list[str]:
+        """Of every file, and of every folder, with a slash at its end."""
+
+        def path_of(folder: FolderId | None) -> str:
+            if folder is None or folder == self.root:
+                return "/"
+            known = self.folders[folder]
+            return f"{path_of(known.parent)}{known.name}/"
+
+        files = [path_of(s.file.folder) + s.file.title for s in self.stored.values()]
+        return sorted([*files, *(path_of(folder) for folder in self.folders)])
+
     def titles(self, folder: FolderId | None = None) -> list[str]:
         where = folder or self.root
         return sorted(s.file.title for s in self.stored.values() if s.file.folder == where)
@@ -208,7 +220,11 @@ class FakeHost:
 
     async def create_folder(self, parent: FolderId, name: str) -> FolderId:
         await self._begin("create_folder")
-        return self.add_folder(name, parent)
+        if parent != self.root and parent not in self.folders:
+            raise HostNotFoundError("no such folder", call="create_folder")
+        folder = self.add_folder(name, parent)
+        await self._end("create_folder")
+        return folder
 
     async def edit_folder(
         self, folder: FolderId, *, name: str | None = None, parent: FolderId | None = None
@@ -216,9 +232,21 @@ class FakeHost:
         await self._begin("edit_folder")
         old = self.folders[folder]
         self.folders[folder] = replace(old, name=name or old.name, parent=parent or old.parent)
+        await self._end("edit_folder")
 
     async def delete_folder(self, folder: FolderId) -> None:
+        """With all that is in it, as hosts do."""
         await self._begin("delete_folder")
+        if folder not in self.folders:
+            raise HostNotFoundError("no such folder", call="delete_folder")
+        self._delete_below(folder)
+        await self._end("delete_folder")
+
+    def _delete_below(self, folder: FolderId) -> None:
+        for inner in [f.folder for f in self.folders.values() if f.parent == folder]:
+            self._delete_below(inner)
+        for code in [c for c, s in self.stored.items() if s.file.folder == folder]:
+            del self.stored[code]
         del self.folders[folder]
 
     async def edit_file(
@@ -232,6 +260,8 @@ class FakeHost:
         await self._begin("edit_file")
         if code not in self.stored:
             raise HostNotFoundError("no such file", call="edit_file")
+        if folder is not None and folder != self.root and folder not in self.folders:
+            raise HostNotFoundError("no such folder", call="edit_file")
         file = self.stored[code].file
         self.stored[code].file = replace(
             file,

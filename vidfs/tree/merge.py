@@ -84,7 +84,7 @@ class Merge:
                 continue
             node = by_remote.get((kind, key)) or elsewhere.get((kind, key))
             if node is None:
-                if isinstance(remote, RemoteFile) and tree._is_in_flight(remote):
+                if self._is_being_made(remote):
                     continue
                 node = self._create(inode, kind, key, remote)
                 inode = Inode(inode + 1)
@@ -92,6 +92,12 @@ class Merge:
                 self._update(node, remote)
             seen.add((kind, key))
         return seen
+
+    def _is_being_made(self, remote: RemoteFolder | RemoteFile) -> bool:
+        """Whether *remote* is our own doing, whose answer is due."""
+        if isinstance(remote, RemoteFile):
+            return self._tree._is_in_flight(remote)
+        return self._tree.is_making(self._folder, remote.name)
 
     def _elsewhere(
         self,
@@ -127,6 +133,8 @@ class Merge:
         return [f for f in folders if f.folder not in known and f.folder != trash]
 
     def _is_buried(self, kind: NodeKind, remote: str) -> bool:
+        if kind is NodeKind.FOLDER and (move := self._tree.find_move(remote)) is not None:
+            return move.is_made
         if not self._tombstones:
             return False
         buried_at = self._tree._store.find_tombstone(kind, remote)

@@ -20,9 +20,10 @@ from urllib.parse import quote
 
 from vidfs.errors import SpoolDamagedError, SpoolError, SpoolFullError
 from vidfs.tree.node import Node, SizeSource
-from vidfs.types import ROOT_INODE, Inode, NodeKind
+from vidfs.types import ROOT_INODE, FolderId, Inode, NodeKind
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+_OLDEST_READABLE = 1  # by a command that only looks: it needs no table that came later
 
 _SCHEMA = """
 -- Facts about the file itself and the account: 'account' (whose catalogue this is), 'boot'
@@ -105,6 +106,23 @@ CREATE TABLE job (
 CREATE INDEX job_by_inode ON job (inode);
 """
 
+_FOLDER_MOVE = """
+-- Folders being moved on a host that can only move files: a new folder was made, and what lies
+-- in the old one is on its way there.
+CREATE TABLE folder_move (
+    old      TEXT PRIMARY KEY,  -- folder id that is being emptied, to be removed in the end
+    inode    INTEGER NOT NULL,  -- the folder of the tree that its entries belong to
+    title    TEXT NOT NULL,     -- what it was called at the host
+    place    INTEGER NOT NULL,  -- inode of the folder it was in
+    parent   INTEGER,           -- while its new folder is being made: inode of the one that is
+    name     TEXT,              -- to hold it, and its name there; NULL from then on
+    begun_at REAL NOT NULL      -- Unix seconds
+) WITHOUT ROWID
+"""
+
+_UPGRADES = {1: _FOLDER_MOVE}
+"""By version: what makes the next version of it."""
+
 _COLUMNS = (
     "inode, parent, name, kind, remote, title, given, size, size_source, mtime_ns, uploaded_at,"
     " sha1, readable, unsettled_since, stale_title"
@@ -122,6 +140,24 @@ class Trashed:
     folder: str
     path: str
     deleted_at: float  # Unix seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FolderMove:
+    """A row of `folder_move`; see there."""
+
+    old: FolderId
+    inode: Inode
+    title: str
+    place: Inode
+    parent: Inode | None
+    name: str | None
+    begun_at: float  # Unix seconds
+
+    @property
+    def is_made(self) -> bool:
+        """Its new folder is there, and is the node's."""
+        return self.parent is None
 
 
 class _Connection(sqlite3.Connection):
@@ -187,7 +223,7 @@ class Store:
 
     def _check_readable(self) -> None:
         (version,) = self.db.execute("PRAGMA user_version").fetchone()
-        if version != SCHEMA_VERSION:
+        if not _OLDEST_READABLE <= version <= SCHEMA_VERSION:
             self.db.close()
             raise SpoolDamagedError(f"the catalogue {self.path} is from another version of vidfs")
 
@@ -195,8 +231,10 @@ class Store:
         (version,) = self.db.execute("PRAGMA user_version").fetchone()
         if version > SCHEMA_VERSION:
             raise SpoolDamagedError(f"the catalogue {self.path} is from a newer version of vidfs")
-        if version == 0:
-            with self.transaction():
+        if version == SCHEMA_VERSION:
+            return
+        with self.transaction():
+            if version == 0:
                 for statement in _SCHEMA.split(";\n"):
                     self.db.execute(statement)
                 self.db.execute(
@@ -204,7 +242,10 @@ class Store:
                     " VALUES (?, ?, '', ?, '', 0, 1)",
                     (ROOT_INODE, ROOT_INODE, NodeKind.FOLDER),
                 )
-                self.db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+                version = 1
+            for older in range(version, SCHEMA_VERSION):
+                self.db.execute(_UPGRADES[older])
+            self.db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
 
     def close(self) -> None:
         self.db.close()
@@ -338,6 +379,9 @@ class Store:
     def has_tombstones(self) -> bool:
         return self.db.execute("SELECT 1 FROM tombstone LIMIT 1").fetchone() is not None
 
+    def drop_tombstone(self, kind: NodeKind, remote: str) -> None:
+        self.db.execute("DELETE FROM tombstone WHERE kind=? AND remote=?", (kind, remote))
+
     def drop_tombstones(self, before: float) -> None:
         self.db.execute("DELETE FROM tombstone WHERE deleted_at<?", (before,))
 
@@ -379,7 +423,39 @@ class Store:
         with self.transaction():
             self.db.execute("DELETE FROM trash WHERE kind=? AND remote=?", (kind, remote))
             if restored:
-                self.db.execute("DELETE FROM tombstone WHERE kind=? AND remote=?", (kind, remote))
+                self.drop_tombstone(kind, remote)
+
+    # --- folders being moved ---------------------------------------------------------
+
+    def save_move(self, move: FolderMove) -> None:
+        self.db.execute(
+            "INSERT OR REPLACE INTO folder_move VALUES (?,?,?,?,?,?,?)",
+            (
+                move.old, move.inode, move.title, move.place, move.parent, move.name,
+                move.begun_at,
+            ),
+        )  # fmt: skip
+
+    def drop_move(self, old: FolderId) -> None:
+        self.db.execute("DELETE FROM folder_move WHERE old=?", (old,))
+
+    def load_moves(self) -> list[FolderMove]:
+        """All of them, oldest first."""
+        rows = self.db.execute(
+            "SELECT old, inode, title, place, parent, name, begun_at FROM folder_move"
+            " ORDER BY begun_at, old"
+        )
+        return [
+            FolderMove(
+                old=FolderId(old), inode=Inode(inode), title=title, place=Inode(place),
+                parent=parent, name=name, begun_at=begun_at,
+            )
+            for old, inode, title, place, parent, name, begun_at in rows
+        ]  # fmt: skip
+
+    def follow_move(self, old: str, new: str) -> None:
+        """What was trashed from folder *old* belongs into folder *new* from now on."""
+        self.db.execute("UPDATE trash SET folder=? WHERE folder=?", (new, old))
 
     # --- meta --------------------------------------------------------------------------
 

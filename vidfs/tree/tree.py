@@ -15,7 +15,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Protocol
 from weakref import WeakValueDictionary
 
@@ -35,7 +36,7 @@ from vidfs.hosts.api import Listing, RemoteFile, VideoHost
 from vidfs.tree.merge import SETTLE_S, TRASH_PREFIX, Merge, to_extra
 from vidfs.tree.names import decorated
 from vidfs.tree.node import Node, SizeSource
-from vidfs.tree.store import Store
+from vidfs.tree.store import FolderMove, Store
 from vidfs.types import ROOT_INODE, FileCode, FolderId, Inode, NodeKind
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ log = logging.getLogger(__name__)
 _CACHED_ENTRIES_MAX = 150_000  # entries of folders held in memory, about 500 bytes each
 _LISTING_DEADLINE_S = 60.0
 _READS_S = 1.0  # after this the kernel has its answers
+_CHANGING = ("parent", "name", "given", "remote", "title", "stale_title", "unsettled_since")
 _DEPTH_MAX = 1000  # folders in each other; more are a loop
 
 
@@ -105,6 +107,7 @@ class Tree:
         self._merge_turn = trio.Lock()
         self._nursery: trio.Nursery | None = None
         self._session_at = clock()
+        self._moves = {move.old: move for move in store.load_moves()}
         self.root = self._adopt_root()
 
     def _adopt_root(self) -> Node:
@@ -316,7 +319,7 @@ class Tree:
             raise NotFoundError(f"{folder.name} was removed")
         requested_at = self._clock()
         try:
-            listing = await self._host.list_folder(FolderId(folder.remote))
+            listing = await self._list_whole(folder)
         except HostNotFoundError:
             if folder.inode != ROOT_INODE and folder.linked:
                 if self._is_pinned(folder):
@@ -331,6 +334,38 @@ class Tree:
         async with self._merge_turn:
             if folder.linked:
                 Merge(self, folder, listing).run()
+
+    async def _list_whole(self, folder: Node) -> Listing:
+        """*folder* at the host, with what is still on its way there. Errors: HostNotFoundError."""
+        # The old places first: what moves between the two calls is then seen twice, not never.
+        older = [
+            await self._list_old(move.old)
+            for move in self.moves
+            if move.inode == folder.inode and move.is_made
+        ]
+        listing = await self._host.list_folder(FolderId(folder.remote or ""))
+        if not any(older):
+            return listing
+        files = {
+            file.code: replace(file, folder=listing.folder)
+            for old in older
+            for file in (old.files if old else ())
+            if file.folder in (None, old.folder if old else None) and not self._is_in_flight(file)
+        }
+        files.update((file.code, file) for file in listing.files)
+        folders = [sub for old in older if old for sub in old.folders]
+        return replace(
+            listing,
+            files=list(files.values()),
+            folders=[*listing.folders, *folders],
+            requested_at=min(each.requested_at for each in [listing, *filter(None, older)]),
+        )
+
+    async def _list_old(self, folder: FolderId) -> Listing | None:
+        try:
+            return await self._host.list_folder(folder)
+        except HostNotFoundError:
+            return None
 
     # --- our own changes -----------------------------------------------------------------
 
@@ -379,18 +414,90 @@ class Tree:
     def move(self, node: Node, parent: Node, name: str, *, title: str | None) -> None:
         """Give *node* another name and place. *title*: what the host now has, if it was told."""
         old_parent = self.get(node.parent)
-        self._unlink(node)
-        node.parent, node.name, node.given = parent.inode, name, name
-        if title is not None:
-            node.stale_title = node.title if node.title != title else None
-            node.title = title
-        node.unsettled_since = self._clock()
-        with self._store.transaction():
+        with self._undone_on_error(node), self._store.transaction():
+            self._unlink(node)
+            node.parent, node.name, node.given = parent.inode, name, name
+            if title is not None:
+                node.stale_title = node.title if node.title != title else None
+                node.title = title
+            node.unsettled_since = self._clock()
             self._step_aside(parent, name, node)
             self._save(node)
             self._touch(old_parent)
             self._touch(parent)
         self._link(node)
+
+    # --- folders moved by moving their files ----------------------------------------------
+
+    @property
+    def moves(self) -> Sequence[FolderMove]:
+        """Those under way, oldest first."""
+        return list(self._moves.values())
+
+    def find_move(self, old: str) -> FolderMove | None:
+        return self._moves.get(FolderId(old))
+
+    def begin_move(self, node: Node, parent: Node, name: str) -> FolderMove:
+        """A new folder is about to be made for *node*. Errors: SpoolError: then it mustn't."""
+        move = FolderMove(
+            old=FolderId(node.remote or ""),
+            inode=node.inode,
+            title=node.title,
+            place=node.parent,
+            parent=parent.inode,
+            name=name,
+            begun_at=self._clock(),
+        )
+        with self._store.durable():
+            self._store.save_move(move)
+        self._moves[move.old] = move
+        return move
+
+    def switch_folder(self, move: FolderMove, folder: FolderId, name: str | None) -> None:
+        """*folder* was made: it is *move*'s node from now on, in its new place, under *name*
+        (None: the place and name that it has), and what lies in the old one is on its way."""
+        node = self.get(move.inode)
+        parent = self.get(move.parent or node.parent)
+        made = replace(move, parent=None, name=None, begun_at=self._clock())
+        with self._undone_on_error(node), self._store.durable():
+            duplicate = self.find_by_remote(NodeKind.FOLDER, folder)
+            if duplicate is not None and duplicate is not node:
+                # A listing was quicker than the answer.
+                self._listener.entry_changed(duplicate.parent, duplicate.name, duplicate.inode)
+                self._drop_subtree(duplicate)
+            self._store.save_move(made)
+            self._store.save_tombstone(NodeKind.FOLDER, move.old, self._clock())
+            self._store.follow_move(move.old, folder)
+            node.remote = folder
+            if name is None:
+                node.unsettled_since = self._clock()
+                self._save(node)
+            else:
+                self.move(node, parent, name, title=name)
+        self._moves[move.old] = made
+
+    def end_move(self, old: FolderId, *, emptied: bool) -> None:
+        """*old* is gone (*emptied*), or stays what it was: a listing that shows it is right."""
+        with self._store.transaction():
+            self._store.drop_move(old)
+            move = self._moves.get(old)
+            if emptied:
+                self._store.save_tombstone(NodeKind.FOLDER, old, self._clock())
+            elif move is not None and move.is_made:
+                self._store.drop_tombstone(NodeKind.FOLDER, old)
+        self._moves.pop(old, None)
+
+    def is_making(self, parent: Node, name: str) -> bool:
+        """Whether a folder *name* that appears in *parent* may be one that we are making."""
+        return any(
+            move.parent == parent.inode and name in (move.name, move.title)
+            for move in self._moves.values()
+        )
+
+    def record_moved(self, node: Node) -> None:
+        """*node*'s file was just moved at the host: listings may lag behind."""
+        node.unsettled_since = self._clock()
+        self._save(node)
 
     def remove(self, node: Node) -> None:
         """Take *node* out of the tree; a listing that still shows it is not believed."""
@@ -499,6 +606,19 @@ class Tree:
 
     def save_meta(self, key: str, value: str) -> None:
         self._store.save_meta(key, value)
+
+    @contextmanager
+    def _undone_on_error(self, node: Node) -> Iterator[None]:
+        """A change of *node* that the disk didn't take hasn't happened in memory either."""
+        before = {name: getattr(node, name) for name in _CHANGING}
+        try:
+            yield
+        except BaseException:
+            self._unlink(node)
+            for name, value in before.items():
+                setattr(node, name, value)
+            self._link(node)
+            raise
 
     # --- inside ---------------------------------------------------------------------------
 

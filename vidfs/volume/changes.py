@@ -32,9 +32,10 @@ from vidfs.hosts.api import VideoHost
 from vidfs.tree.merge import TRASH_FOLDER, TRASH_PREFIX
 from vidfs.tree.names import is_scratch, title_for_rename
 from vidfs.tree.node import Node
-from vidfs.tree.tree import Tree
+from vidfs.tree.tree import Tree, TreeListener
 from vidfs.types import NAME_BYTES_MAX, FileCode, FolderId, Inode, NodeKind
 from vidfs.volume.files import Files
+from vidfs.volume.moves import FolderMoves
 from vidfs.volume.settings import VolumeSettings
 from vidfs.volume.trash import Trash
 from vidfs.volume.writeback import LocalFile, Writeback
@@ -55,6 +56,7 @@ class Changes:
         cache: ChunkCache,
         writeback: Writeback,
         trash: Trash,
+        listener: TreeListener,
         settings: VolumeSettings,
         default_extension: str,
     ) -> None:
@@ -67,6 +69,7 @@ class Changes:
         self._settings = settings
         self._default_extension = default_extension
         self._locks: dict[Inode, trio.Lock] = {}
+        self.moves = FolderMoves(tree, host, writeback, trash, listener=listener, lock=self._locked)
 
     # --- making ------------------------------------------------------------------------------
 
@@ -118,11 +121,12 @@ class Changes:
         code = FileCode(node.remote) if node.remote is not None else None
         if code is not None:
             self._check_may_delete()
-            with change_deadline():
-                try:
-                    await self._trash.remove_file(node)
-                except HostNotFoundError:
-                    log.info("%s was already gone from the host", node.name)
+            async with self._locked(node):
+                with change_deadline():
+                    try:
+                        await self._trash.remove_file(node)
+                    except HostNotFoundError:
+                        log.info("%s was already gone from the host", node.name)
             self._cache.forget(code)
         self._writeback.removed(node, deleted=code)
 
@@ -131,7 +135,7 @@ class Changes:
             raise NamespaceAbilityError("deleting is switched off (delete=deny)")
 
     async def remove_folder(self, folder: Node, name: str) -> None:
-        async with self._locked_entry(folder, name, folder):
+        async with self._locked_entries((folder, name)):
             node = await self._get_child(folder, name)
             if not node.is_folder:
                 raise NotFolderError(f"{name} is not a folder")
@@ -167,7 +171,8 @@ class Changes:
     ) -> None:
         """*old_name* in *source* becomes *new_name* in *target*."""
         self._check_new_name(new_name)
-        async with self._locked_entry(target, new_name, source, target):
+        moved: str | None = None
+        async with self._locked_entries((source, old_name), (target, new_name)):
             node = await self._get_child(source, old_name)
             victim = await self._tree.look(target, new_name)
             if victim is node:
@@ -177,9 +182,12 @@ class Changes:
                     raise ExistsError(f"{new_name} exists")
                 _check_replaceable(node, victim)
             if node.is_folder:
+                moved = node.remote
                 await self._rename_folder(node, target, new_name, victim)
             else:
                 await self._rename_file(node, target, new_name, victim)
+        if moved is not None:
+            await self.moves.answer(moved)
 
     async def _rename_folder(
         self, node: Node, target: Node, name: str, victim: Node | None
@@ -191,12 +199,16 @@ class Changes:
             raise NotEmptyError(f"{victim.name} is not empty")
         can = self._host.capabilities
         renames, moves = name != node.name, target.inode != node.parent
-        if moves and not can.move_folder:
+        by_files = moves and not can.move_folder
+        if by_files and not self.moves.able:
             raise MoveAbilityError(f"{self._host.name} can't move folders")
-        if renames and not can.rename_folder:
+        if renames and not by_files and not can.rename_folder:
             raise NamespaceAbilityError(f"{self._host.name} can't rename folders")
         if victim is not None:
             await self._remove_folder(victim)
+        if by_files:
+            await self.moves.move(node, target, name)
+            return
         with change_deadline():
             await self._host.edit_folder(
                 FolderId(node.remote),
@@ -223,12 +235,13 @@ class Changes:
         if title != node.title and not can.rename_file:
             raise NamespaceAbilityError(f"{self._host.name} can't rename files")
         if title != node.title or moves:
-            with change_deadline():
-                await self._host.edit_file(
-                    FileCode(node.remote),
-                    title=title if title != node.title else None,
-                    folder=FolderId(target.remote or "") if moves else None,
-                )
+            async with self._locked(node):
+                with change_deadline():
+                    await self._host.edit_file(
+                        FileCode(node.remote),
+                        title=title if title != node.title else None,
+                        folder=FolderId(target.remote or "") if moves else None,
+                    )
         # The host has done it: from here on nothing may fail, so the old file is removed behind.
         if victim is not None:
             self._writeback.removed(victim, deleted=None)
@@ -255,24 +268,26 @@ class Changes:
     # --- inside -------------------------------------------------------------------------------
 
     @asynccontextmanager
-    async def _locked(self, *folders: Node) -> AsyncIterator[None]:
-        """Hold the name locks of *folders*, taken in one order everywhere."""
+    async def _locked(self, *nodes: Node) -> AsyncIterator[None]:
+        """Hold the locks of *nodes*, taken in one order everywhere: of folders, whose names or
+        place change, then of the file that the host is asked to move or to remove."""
         async with AsyncExitStack() as stack:
-            for inode in sorted({folder.inode for folder in folders}):
+            for inode in sorted({node.inode for node in nodes}):
                 lock = self._locks.setdefault(inode, trio.Lock())
                 await stack.enter_async_context(lock)
                 stack.callback(self._drop_idle_lock, inode, lock)
             yield
 
     @asynccontextmanager
-    async def _locked_entry(self, parent: Node, name: str, *folders: Node) -> AsyncIterator[None]:
-        """Hold the locks of *folders* and, if *name* in *parent* is a folder, its own."""
+    async def _locked_entries(self, *places: tuple[Node, str]) -> AsyncIterator[None]:
+        """Hold the locks of all these folders, and of the folders among their entries of these
+        names."""
         while True:
-            entry = await self._tree.look(parent, name)
-            inner = [entry] if entry is not None and entry.is_folder else []
-            async with self._locked(*folders, *inner):
-                now = self._tree.find_child(parent, name)
-                if now is entry or now is None or not now.is_folder:
+            entries = [await self._tree.look(*place) for place in places]
+            inner = [entry for entry in entries if entry is not None and entry.is_folder]
+            async with self._locked(*(folder for folder, _ in places), *inner):
+                now = [self._tree.find_child(*place) for place in places]
+                if all(e is None or not e.is_folder or e in inner for e in now):
                     yield
                     return
 

@@ -17,6 +17,9 @@ from vidfs.tree.node import Node
 from vidfs.tree.tree import Tree
 from vidfs.types import FileCode, FolderId
 
+MOVED_PREFIX = TRASH_PREFIX + "moved~"
+"""An emptied folder of which another has taken the place: nothing to restore."""
+
 Move = Callable[[FolderId], Awaitable[None]]
 
 
@@ -48,17 +51,24 @@ class Trash:
     async def remove_folder(self, node: Node) -> None:
         """Delete or trash an empty folder."""
         assert node.remote is not None
-        folder, can = FolderId(node.remote), self._host.capabilities
+        await self.dispose_folder(FolderId(node.remote), node.title)
+        if not self._host.capabilities.delete_folder:
+            self._tree.record_trashed(node, node.remote)
+
+    async def dispose_folder(
+        self, folder: FolderId, title: str, *, prefix: str = TRASH_PREFIX
+    ) -> None:
+        """Delete or trash an empty folder at the host. *prefix*: for its name, where that is
+        the only way."""
+        can = self._host.capabilities
         if can.delete_folder:
             await self._host.delete_folder(folder)
-            return
-        if can.move_folder and can.create_folder:
+        elif can.move_folder and can.create_folder:
             await self._into_folder(lambda trash: self._host.edit_folder(folder, parent=trash))
         elif can.rename_folder:
-            await self._host.edit_folder(folder, name=TRASH_PREFIX + node.title)
+            await self._host.edit_folder(folder, name=prefix + title)
         else:
             raise NamespaceAbilityError(f"{self._host.name} can't delete, move or rename folders")
-        self._tree.record_trashed(node, node.remote)
 
     async def _into_folder(self, move: Move) -> None:
         folder = await self._get_folder()

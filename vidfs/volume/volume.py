@@ -149,6 +149,7 @@ class Volume:
             cache=self._cache,
             writeback=self.writeback,
             trash=trash,
+            listener=self,
             settings=settings,
             default_extension=self._default_extension,
         )
@@ -220,6 +221,7 @@ class Volume:
         await self._find_root()
         nursery.start_soon(self._news.run)
         await nursery.start(self.writeback.queue.run)
+        self._changes.moves.start(nursery)
 
     async def _find_root(self) -> None:
         node = self.tree.root
@@ -446,8 +448,8 @@ class Volume:
 
     @property
     def pending(self) -> int:
-        """Uploads that are neither done nor parked."""
-        return sum(job.is_due for job in self.writeback.queue.jobs)
+        """Uploads that are neither done nor parked, and folders that are being moved."""
+        return sum(job.is_due for job in self.writeback.queue.jobs) + self._changes.moves.pending
 
     def status(self) -> VolumeStatus:
         now = time.time()
@@ -505,6 +507,7 @@ class Volume:
             ]
 
         await self.writeback.queue.wait_until(lambda: not any(job.is_due for job in of_interest()))
+        await self._changes.moves.wait_idle()
         return sum(job.state is JobState.PARKED for job in of_interest())
 
     def retry(self, path: str | None = None) -> int:

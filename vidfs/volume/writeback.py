@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 _NEW_FILE_UNKNOWN_S = 900.0
 """So long after its upload a host may say that it doesn't know a file (API_FACTS §7)."""
 
+_Place = tuple[str, Inode, str | None]  # name, folder, and that one's folder id at the host
 _UNSYNCED = frozenset({JobState.SEALED, JobState.WRITING})  # bytes may not be on disk yet
 _INTERRUPTED = "interrupted while it was being written: the bytes so far are kept"
 _MACHINE_DOWN = (
@@ -441,7 +442,7 @@ class Writeback:
     async def confirm(self, job: Job) -> None:
         node = self._node_of(job)
         place = None
-        while place != (node.name, node.parent):  # it may be renamed while the host is asked
+        while place != self._place_of(node):  # it may be renamed while the host is asked
             place = await self._mend(job, node)
             while job.obsolete:  # and take the place of more
                 code = job.obsolete[0]
@@ -450,8 +451,11 @@ class Writeback:
                 job.obsolete.remove(code)
                 self._journal.save(job)
 
-    async def _mend(self, job: Job, node: Node) -> tuple[str, Inode]:
-        """Make title and folder at the host what they are here, once. Returns name and folder.
+    def _place_of(self, node: Node) -> _Place:
+        return node.name, node.parent, self._tree.get(node.parent).remote
+
+    async def _mend(self, job: Job, node: Node) -> _Place:
+        """Make title and folder at the host what they are here, once. Returns what they were.
 
         A title that the host changes all the same is left to it: the name here stays as given.
         """
@@ -470,7 +474,7 @@ class Writeback:
             seen_folder = (
                 job.sent_folder if self._host.capabilities.upload_into_folder else self._host.root
             )
-        place = node.name, node.parent
+        place = self._place_of(node)
         title, parent = self._title_of(node), self._tree.get(node.parent)
         new_title = title if title != seen_title else None
         new_folder = FolderId(parent.remote or "") if parent.remote != seen_folder else None

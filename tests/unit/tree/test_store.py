@@ -95,6 +95,39 @@ def test_the_catalogue_of_a_newer_version_is_refused(path: Path) -> None:
         Store(path)
 
 
+def test_a_catalogue_of_the_first_version_is_taken_over_with_all_that_is_in_it(path: Path) -> None:
+    store = Store(path)
+    journal = SqlJournal(store)
+    store.save_nodes([node(2, remote="c1")])
+    store.save_extras([('{"a":"b"}', Inode(2))])
+    store.save_listed_at(ROOT_INODE, 7.5)
+    store.save_tombstone(NodeKind.FILE, "c9", 8.5)
+    job = journal.create(Inode(2), JobState.PARKED)
+    store.save_trash(
+        NodeKind.FILE, "c3", name="n", title="t", folder="f", path="/F", deleted_at=9.5
+    )
+    trashed = store.load_trash()
+    store.db.execute("DROP TABLE folder_move")  # which came with the second
+    store.db.execute("PRAGMA user_version=1")
+    store.close()
+
+    assert len(Store(path, read_only=True).load_children(ROOT_INODE)) == 1
+    store = Store(path)
+    assert store.db.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
+    [found] = store.load_children(ROOT_INODE)
+    assert {f: getattr(found, f) for f in FIELDS} == {
+        f: getattr(node(2, remote="c1"), f) for f in FIELDS
+    }
+    assert store.load_extra(Inode(2)) == '{"a":"b"}'
+    assert store.find_listed_at(ROOT_INODE) == 7.5
+    assert store.find_tombstone(NodeKind.FILE, "c9") == 8.5
+    assert [j.id for j in SqlJournal(store).load()] == [job.id]
+    assert store.load_trash() == trashed
+    assert store.load_moves() == []
+    store.close()
+    Store(path).close()
+
+
 def test_a_full_disk_is_told_apart_and_undoes_the_whole_step(path: Path) -> None:
     store = Store(path)
     (pages,) = store.db.execute("PRAGMA page_count").fetchone()
