@@ -17,6 +17,7 @@ from vidfs.hosts.api import (
     AccountInfo,
     ByteStream,
     Capabilities,
+    ContentStamp,
     DownloadLink,
     Listing,
     RemoteFile,
@@ -340,10 +341,12 @@ class FakeStream:
         pace_s: float = 0.001,
         ignores_range: bool = False,
         cut_after_bytes: int | None = None,
+        stamp: ContentStamp | None = None,
     ) -> None:
         self.asked_byte = start_byte
         self.start_byte = 0 if ignores_range else start_byte
         self.total_bytes = len(content)
+        self.stamp = stamp
         self.is_closed = False
         self.given_bytes = 0
         self._content = content

@@ -33,9 +33,10 @@ from vidfs.types import FileCode
 
 log = logging.getLogger(__name__)
 
-_HEADER = struct.Struct("<8sQQ36s")  # magic, chunk size, file size, boot id
+_HEADER = struct.Struct("<8sQQ36s32s")  # magic, chunk size, file size, boot id, stamp
 _MAGIC = b"vidfsmap"
 _SYNCED = b"synced".ljust(36)
+_NO_STAMP = bytes(32)
 _FREE_BYTES_MIN = 1 << 30  # never fill the disk below this …
 _FREE_PART = 20  # … or below this part of it, where that is less
 _SLACK_BYTES_MAX = 32 << 20  # trimmed at once, so that it isn't done for each chunk
@@ -91,6 +92,7 @@ class CachedFile:
         self.users = 0
         self.held_bytes = 0
         self.is_original = False  # our own upload, whole
+        self._stamp = _NO_STAMP
         self.keepers: list[Keeper] = []
         self._boot_id = boot_id
         self._marks = bytearray(chunk_count(size_bytes))
@@ -112,7 +114,7 @@ class CachedFile:
         raw = os.pread(self._map_fd, _HEADER.size + len(self._marks) + 1, 0)
         if len(raw) != _HEADER.size + len(self._marks):
             return False
-        magic, chunk_bytes, size_bytes, boot_id = _HEADER.unpack_from(raw)
+        magic, chunk_bytes, size_bytes, boot_id, self._stamp = _HEADER.unpack_from(raw)
         if (magic, chunk_bytes, size_bytes) != (_MAGIC, CHUNK_BYTES, self.size_bytes):
             return False
         if boot_id not in (self._boot_id, _SYNCED):
@@ -127,6 +129,7 @@ class CachedFile:
         return True
 
     def _reset(self) -> None:
+        self._stamp = _NO_STAMP
         os.ftruncate(self._map_fd, 0)
         os.ftruncate(self._data_fd, 0)
         os.ftruncate(self._data_fd, self.size_bytes)
@@ -134,8 +137,17 @@ class CachedFile:
         self._write_header(self._boot_id)
 
     def _write_header(self, boot_id: bytes) -> None:
-        header = _HEADER.pack(_MAGIC, CHUNK_BYTES, self.size_bytes, boot_id)
+        header = _HEADER.pack(_MAGIC, CHUNK_BYTES, self.size_bytes, boot_id, self._stamp)
         os.pwrite(self._map_fd, header, 0)
+
+    @property
+    def stamp(self) -> bytes | None:
+        """What its reader noted of the content's version, 32 bytes."""
+        return None if self._stamp == _NO_STAMP else self._stamp
+
+    def note_stamp(self, stamp: bytes) -> None:
+        self._stamp = stamp
+        self._write_header(self._boot_id)
 
     def has(self, chunk: int) -> bool:
         return self._marks[chunk] == 1
@@ -149,6 +161,12 @@ class CachedFile:
     @property
     def is_whole(self) -> bool:
         return 0 not in self._marks
+
+    def samples(self) -> list[int]:
+        """A few chunks of those that are held: the first, the last, and one between them."""
+        first, last = self._marks.find(1), self._marks.rfind(1)
+        middle = self._marks.find(1, (first + last) // 2)
+        return sorted({first, middle, last}) if first >= 0 else []
 
     def read(self, offset: int, size: int) -> bytes:
         """Bytes of chunks that are held; whoever asks made sure of that."""
@@ -260,7 +278,7 @@ def _find_original_size(path: Path) -> int | None:
         raw = file.read(_HEADER.size)
     if len(raw) != _HEADER.size:
         return None
-    magic, chunk_bytes, size_bytes, boot_id = _HEADER.unpack(raw)
+    magic, chunk_bytes, size_bytes, boot_id, _ = _HEADER.unpack(raw)
     known = (magic, chunk_bytes, boot_id) == (_MAGIC, CHUNK_BYTES, _SYNCED)
     return int(size_bytes) if known else None
 
@@ -384,7 +402,7 @@ class ChunkCache:
             self._make_directory()
             # The map first: data without a map would be taken for rubbish.
             marks = b"\x01" * chunk_count(size_bytes)
-            header = _HEADER.pack(_MAGIC, CHUNK_BYTES, size_bytes, _SYNCED)
+            header = _HEADER.pack(_MAGIC, CHUNK_BYTES, size_bytes, _SYNCED, _NO_STAMP)
             (self._directory / f"{stem}.map").write_bytes(header + marks)
             path.rename(self._directory / f"{stem}.data")
         except OSError as error:

@@ -5,16 +5,20 @@ missing chunk is served by a stream: one ranged request that runs ahead of its r
 cache. Several streams may run in one file (a player reads the end first); a chunk is fetched
 by one of them only. A stream that is far enough ahead waits; one that nobody follows ends.
 
-The link is asked for once for all streams and again when the host no longer honours it.
+The link is asked for once for all streams and again when the host no longer honours it. A
+connection that is lost is taken up again at the byte where it broke off.
 
 A host that made something else of an upload, or took another one under the code, says another
-size: then all of the reader ends with `ContentChangedError`, and what was cached is dropped.
+size, or its server another ETag or date: then all of the reader ends with
+`ContentChangedError`, and what was cached is dropped.
 While the cache's disk is full the last chunks of each stream are handed on in memory.
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import math
 import time
 
 import trio
@@ -33,7 +37,7 @@ from vidfs.errors import (
     TransientHostError,
     VidfsError,
 )
-from vidfs.hosts.api import ByteStream, DownloadLink, VideoHost
+from vidfs.hosts.api import ByteStream, ContentStamp, DownloadLink, VideoHost
 from vidfs.types import FileCode
 
 log = logging.getLogger(__name__)
@@ -45,7 +49,8 @@ _STREAMS_MAX = 4
 _LOOSE_MAX = 10 * _STREAMS_MAX  # chunks in memory while the disk is full: two requests' each
 _FULL_S = 1.0  # so long a full disk is not tried again
 _IDLE_S = 5.0  # a stream that nobody follows ends
-_READ_DEADLINE_S = 60.0
+_READ_DEADLINE_S = 60.0  # without a byte: a slow line is no error
+_RECONNECT_S = 0.1
 _LINKS_MAX = 1000
 _LINK_TTL_S = 300.0  # where the host doesn't say how long a link lives
 
@@ -55,6 +60,8 @@ class _Stream:
 
     def __init__(self, position: int) -> None:
         self.position = position  # the next chunk that will be whole
+        self.written = chunk_start(position)  # the next byte
+        self.fed_at = -math.inf  # when bytes came last
         self.read_at = position  # where its reader was last
         self.limit = position + _WINDOW_MIN
         self.window = _WINDOW_MIN
@@ -92,6 +99,8 @@ class Links:
         self._host = host
         self._links: LRUCache[FileCode, tuple[DownloadLink, float]] = LRUCache(_LINKS_MAX)
         self._locks: dict[FileCode, trio.Lock] = {}
+        self.fickle: LRUCache[bytes, bool] = LRUCache(_LINKS_MAX)
+        """Servers whose stamps change though the bytes don't."""
 
     async def get(self, code: FileCode) -> tuple[DownloadLink, bool]:
         """A link, and whether the host was asked for it just now. Errors: HostError."""
@@ -136,6 +145,7 @@ class RemoteReader:
         self._loose: dict[int, bytearray] = {}  # chunks that the full disk didn't take
         self._full_until = 0.0
         self._ended_at: int | None = None
+        self._refusals = 0  # of new links, one after the other
         self.is_gone = False  # the host gave no link: it no longer knows the code
         self.changed: ContentChangedError | None = None
         self._file.keepers.append(self._needed)
@@ -227,10 +237,13 @@ class RemoteReader:
             stream = self._ensure_stream(missing)
             stream.waiting += 1
             try:
-                with trio.fail_at(deadline):
+                with trio.move_on_at(deadline):
                     await stream.progress.wait()
             finally:
                 stream.waiting -= 1
+            deadline = max(deadline, stream.fed_at + _READ_DEADLINE_S)
+            if trio.current_time() >= deadline:
+                raise trio.TooSlowError
             if self.changed is not None:
                 raise self.changed
             missing = self._find_missing(offset, size)
@@ -296,14 +309,29 @@ class RemoteReader:
             stream.scope.cancel()
 
     async def _copy(self, stream: _Stream) -> None:
+        """One request after the other, as long as each brings something."""
+        while True:
+            before = stream.written
+            try:
+                await self._copy_once(stream)
+                return
+            except TransientHostError as error:
+                if stream.written == before:
+                    raise
+                log.debug("a stream of %s goes on at byte %d: %s", self.code, stream.written, error)
+            if stream.written - before < CHUNK_BYTES:
+                await trio.sleep(_RECONNECT_S)
+
+    async def _copy_once(self, stream: _Stream) -> None:
         try:
             link, is_new = await self._links.get(self.code)
         except HostNotFoundError:
             self.is_gone = True
             raise
         try:
-            async with self._host.open_stream(link, chunk_start(stream.position)) as body:
-                self._check_total(body.total_bytes)
+            async with self._host.open_stream(link, stream.written) as body:
+                self._refusals = 0
+                await self._check_content(stream, link, body)
                 await self._pump(stream, body.start_byte, body)
         except ContentChangedError:
             self._links.drop(self.code, link)
@@ -316,30 +344,73 @@ class RemoteReader:
         except (HostNotFoundError, AccessDeniedError) as error:
             self._links.drop(self.code, link)
             if is_new:
-                raise
-            # It had expired: the next attempt gets a new one.
+                self._refusals += 1
+                if self._refusals > 1:
+                    raise
+            # An old one had expired, and a new one may do so by chance: another is asked for.
             raise TransientHostError(f"the link is no longer good: {error}") from None
 
     async def _pump(self, stream: _Stream, at: int, body: ByteStream) -> None:
         """Write *body*, which begins at byte *at*, into the cache, within the stream's limit."""
-        written = chunk_start(stream.position)
         async for block in body:
-            skipped = written - at  # a server that ignored the range begins before
+            stream.fed_at = trio.current_time()
+            skipped = stream.written - at  # a server that ignored the range begins before
             at += len(block)
-            if at <= written:
+            if at <= stream.written:
                 continue
             if at > self.size_bytes:
                 raise ContentChangedError("the download is longer than the file", call="download")
             data = memoryview(block)[max(skipped, 0) :]
-            self._store(stream, written, data)
-            written += len(data)
-            if written >= self.size_bytes:
+            self._store(stream, stream.written, data)
+            stream.written += len(data)
+            if stream.written >= self.size_bytes:
                 return
             if stream.position >= stream.limit:
                 await self._pause(stream)
-        if written < self.size_bytes:
+        if stream.written < self.size_bytes:
             self._check_end(at, body)
             raise HostServerError("the download ended early", call="download")
+
+    async def _check_content(self, stream: _Stream, link: DownloadLink, body: ByteStream) -> None:
+        """Errors: ContentChangedError where the server has other bytes than those held here."""
+        self._check_total(body.total_bytes)
+        if body.stamp is None:
+            return
+        stamp, known = _digest(body.stamp), self._file.stamp
+        if stamp == known:
+            return
+        server = stamp[:16]
+        if known is not None and known.startswith(server) and server not in self._links.fickle:
+            await self._compare(link)
+            self._links.fickle[server] = True
+            if stream.written > chunk_start(stream.position):
+                stream.written, stream.buffer = chunk_start(stream.position), None
+                raise TransientHostError("the chunk that was begun may be of older content")
+        self._file.note_stamp(stamp)
+
+    async def _compare(self, link: DownloadLink) -> None:
+        """There are servers that give every answer another ETag: only bytes tell.
+
+        Errors: ContentChangedError.
+        """
+        for chunk in self._file.samples():
+            start, stop = chunk_start(chunk), chunk_stop(chunk, self.size_bytes)
+            found = await self._fetch_part(link, start, stop)
+            if self._file.has(chunk) and found != self._file.read(start, stop - start):
+                raise ContentChangedError(
+                    "other bytes of the same size", call="download", size_bytes=self.size_bytes
+                )
+
+    async def _fetch_part(self, link: DownloadLink, start: int, stop: int) -> bytearray:
+        found = bytearray()
+        async with self._host.open_stream(link, start, stop) as body:
+            skipped = start - body.start_byte
+            async for block in body:
+                found += block[max(0, min(skipped, len(block))) :]
+                skipped -= len(block)
+                if len(found) >= stop - start:
+                    return found[: stop - start]
+        raise HostServerError("the download ended early", call="download")
 
     def _check_total(self, total_bytes: int | None) -> None:
         if total_bytes is not None and total_bytes != self.size_bytes:
@@ -435,6 +506,13 @@ class RemoteReader:
             if idle.cancelled_caught:
                 stream.scope.cancel()
                 await trio.lowlevel.checkpoint()
+
+
+def _digest(stamp: ContentStamp) -> bytes:
+    """16 bytes for the server, 16 for its mark."""
+    return b"".join(
+        hashlib.sha256(part.encode()).digest()[:16] for part in (stamp.server, stamp.mark)
+    )
 
 
 class Readers:

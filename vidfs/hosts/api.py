@@ -159,6 +159,14 @@ class UploadReceipt:
     size_bytes: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ContentStamp:
+    """What a server says of a file's version: its ETag or date."""
+
+    server: str  # one server's mark says nothing about another's
+    mark: str
+
+
 class ByteStream(Protocol):
     """The body of one ranged request, from `start_byte` on."""
 
@@ -170,8 +178,12 @@ class ByteStream(Protocol):
     def total_bytes(self) -> int | None:
         """Size of the whole file, where the server says."""
 
+    @property
+    def stamp(self) -> ContentStamp | None:
+        """The file's version, where the server says."""
+
     def __aiter__(self) -> AsyncIterator[bytes | memoryview]:
-        """What is yielded is good until the next is asked for."""
+        """What is yielded is good until the next checkpoint."""
         ...
 
 

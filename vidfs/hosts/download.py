@@ -1,8 +1,9 @@
 """GET of a film's bytes straight from the socket: where httpx costs more than the network.
 
 httpx and h11 hand over 64 KiB at a time through a dozen frames: more than half of the
-daemon's time in a fast download. Here the kernel's bytes land in one buffer of 1 MiB that is
-used again and again. Only what downloads need: one GET, one answer, the connection closed
+daemon's time in a fast download. Here the kernel's bytes land in one buffer of 1 MiB that all
+downloads share, so that a hundred of them take no more memory than one. Only what downloads
+need: one GET, one answer, the connection closed
 after it (a film's range is seldom read to its end, so it could not be kept anyway). No
 proxies, no cookies, no compression; redirects are the caller's business.
 
@@ -12,6 +13,7 @@ Source: RFC 9112.
 from __future__ import annotations
 
 import io
+import os
 import re
 import ssl
 from collections.abc import AsyncIterator, Mapping
@@ -24,12 +26,16 @@ from vidfs.errors import HostError, HostTimeoutError, HostUnreachableError, Unre
 
 BLOCK_BYTES = 1 << 20
 _HEAD_BYTES_MAX = 64 << 10
+_BUFFER = memoryview(bytearray(BLOCK_BYTES))
 _STATUS = re.compile(rb"HTTP/1\.[01] (\d{3})(?: [^\r\n]*)?\r?\n")
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[^\r\n]*\r?\n")
 
 
 class Download:
-    """One answer: `status` and `headers` (names in lower case), then the body."""
+    """One answer: `status` and `headers` (names in lower case), then the body.
+
+    *server*: name and port, as in the address.
+    """
 
     def __init__(
         self,
@@ -38,8 +44,10 @@ class Download:
         headers: Mapping[str, str],
         surplus: bytes,
         *,
+        server: str,
         stall_s: float,
     ) -> None:
+        self.server = server
         self.status = status
         self.headers = headers
         self._stream = stream
@@ -50,7 +58,7 @@ class Download:
         await trio.aclose_forcefully(self._stream)
 
     async def chunks(self) -> AsyncIterator[memoryview]:
-        """The body. What is yielded is good until the next is asked for.
+        """The body. What is yielded is good until the next checkpoint.
 
         Ends early, without an error, where the server closes early: whoever knows the length
         will notice. Errors: HostTimeoutError, UnreadableAnswerError.
@@ -65,23 +73,27 @@ class Download:
             first = memoryview(self._surplus)[:left]
             left = None if left is None else left - len(first)
             yield first
-        buffer = memoryview(bytearray(BLOCK_BYTES))
         while left is None or left > 0:
-            room = buffer if left is None or left >= BLOCK_BYTES else buffer[:left]
-            count = await self._receive_into(room)
-            if not count:
+            data = await self._receive(BLOCK_BYTES if left is None else min(left, BLOCK_BYTES))
+            if not data:
                 return
-            left = None if left is None else left - count
-            yield room[:count]
+            left = None if left is None else left - len(data)
+            yield data
 
-    async def _receive_into(self, room: memoryview) -> int:
+    async def _receive(self, size: int) -> memoryview:
+        """Up to *size* bytes, good until the next checkpoint; none at the end."""
         try:
             with trio.fail_after(self._stall_s):
-                if isinstance(self._stream, trio.SocketStream):
-                    return await self._stream.socket.recv_into(room)
-                data = await self._stream.receive_some(len(room))
-                room[: len(data)] = data
-                return len(data)
+                if not isinstance(self._stream, trio.SocketStream):
+                    return memoryview(await self._stream.receive_some(size))
+                # Not trio's `recv_into`: it lets others run once the buffer is filled.
+                await trio.lowlevel.checkpoint()
+                sock = self._stream.socket
+                while True:
+                    try:
+                        return _BUFFER[: os.readv(sock.fileno(), [_BUFFER[:size]])]
+                    except BlockingIOError:
+                        await trio.lowlevel.wait_readable(sock)
         except trio.TooSlowError:
             raise HostTimeoutError("download: no bytes in time", call="download") from None
         except (OSError, trio.BrokenResourceError):
@@ -91,13 +103,12 @@ class Download:
 
     async def _dechunk(self) -> AsyncIterator[memoryview]:
         pending = bytearray(self._surplus)
-        buffer = memoryview(bytearray(BLOCK_BYTES))
 
         async def more() -> None:
-            count = await self._receive_into(buffer)
-            if not count:
+            data = await self._receive(_HEAD_BYTES_MAX)
+            if not data:
                 raise UnreadableAnswerError("download: it ended in mid-chunk", call="download")
-            pending.extend(buffer[:count])
+            pending.extend(data)
 
         while True:
             while (found := _CHUNK_SIZE.match(pending)) is None:
@@ -164,7 +175,8 @@ async def open_download(
         await trio.aclose_forcefully(stream)
         return UnreadableAnswerError("download: not an HTTP answer", call="download")
     status, answer_headers, surplus = found
-    return Download(stream, status, answer_headers, surplus, stall_s=stall_s)
+    server = parts.netloc.rpartition("@")[2]
+    return Download(stream, status, answer_headers, surplus, server=server, stall_s=stall_s)
 
 
 def _render_request(path: str, query: str, netloc: str, headers: Mapping[str, str]) -> bytes:

@@ -19,7 +19,7 @@ from vidfs.errors import (
     RateLimitedError,
     UnreadableAnswerError,
 )
-from vidfs.hosts.api import DownloadLink
+from vidfs.hosts.api import ContentStamp, DownloadLink
 
 _CONTENT_RANGE = re.compile(r"bytes\s+(?:(\d+)-(\d+)|\*)/(\d+|\*)", re.IGNORECASE)
 
@@ -86,9 +86,13 @@ class MediaStream:
         headers: Mapping[str, str],
         chunks: AsyncIterator[bytes | memoryview],
         stop_byte: int | None,
+        *,
+        server: str,
     ) -> None:
         """*chunks* raises nothing but HostError."""
         self._chunks = chunks
+        mark = headers.get("etag") or headers.get("last-modified")
+        self._stamp = ContentStamp(server, mark) if mark else None
         self._stop_byte = stop_byte
         self._start_byte = 0
         self._total_bytes: int | None = None
@@ -113,6 +117,11 @@ class MediaStream:
     def total_bytes(self) -> int | None:
         """Size of the whole file, where the server says."""
         return self._total_bytes
+
+    @property
+    def stamp(self) -> ContentStamp | None:
+        """Source: RFC 9110 §8.8."""
+        return self._stamp
 
     async def __aiter__(self) -> AsyncIterator[bytes | memoryview]:
         """Errors: HostTimeoutError, UnreadableAnswerError (it broke off, or was too short)."""

@@ -346,7 +346,13 @@ class Transport:
         if isinstance(outcome, VidfsError):
             raise outcome
         try:
-            yield MediaStream(outcome.status, outcome.headers, outcome.chunks(), stop_byte)
+            yield MediaStream(
+                outcome.status,
+                outcome.headers,
+                outcome.chunks(),
+                stop_byte,
+                server=outcome.server,
+            )
         finally:
             with trio.move_on_after(2, shield=True):
                 await outcome.aclose()
@@ -540,6 +546,7 @@ class _PooledDownload:
     ) -> None:
         self.status = response.status_code
         self.headers = response.headers
+        self.server = response.url.netloc.decode("ascii")
         self._response = response
         self._translate = translate
 

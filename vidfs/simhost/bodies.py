@@ -25,6 +25,7 @@ class Body(Protocol):
     """The bytes of one file, open for reading."""
 
     size: int
+    mark: str  # of this version of the bytes, as an ETag
 
     def read(self, offset: int, length: int) -> bytes:
         """Up to *length* bytes (at most to the next MiB boundary of a formula)."""
@@ -35,6 +36,7 @@ class Body(Protocol):
 class FormulaBody:
     def __init__(self, seed: int, size: int) -> None:
         self.size = size
+        self.mark = f"{seed:x}-{size:x}"
         self._seed = seed
 
     def read(self, offset: int, length: int) -> bytes:
@@ -50,7 +52,9 @@ class FormulaBody:
 class FileBody:
     def __init__(self, path: Path) -> None:
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        self.size = os.fstat(self._fd).st_size
+        stat = os.fstat(self._fd)
+        self.size = stat.st_size
+        self.mark = f"{stat.st_mtime_ns:x}-{stat.st_size:x}"
 
     def read(self, offset: int, length: int) -> bytes:
         return os.pread(self._fd, length, offset)

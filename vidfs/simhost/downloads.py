@@ -130,6 +130,7 @@ class MediaNode:
                 return
         else:
             headers = []
+        headers.append((b"etag", f'"{body.mark}"'.encode()))
         start, stop = span or (0, body.size)
         if span:
             headers.append((b"content-range", b"bytes %d-%d/%d" % (start, stop - 1, body.size)))

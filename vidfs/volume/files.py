@@ -55,6 +55,7 @@ class Handle:
     local: LocalFile | None = None
     reader: RemoteReader | None = None
     wrote: bool = field(default=False)  # since the last flush
+    has_read: bool = False  # bytes that came through `reader`
 
 
 class Files:
@@ -252,7 +253,10 @@ class Files:
         if data is not None:
             return data
         handle = self.get(fh)
-        return await self._read_remote(handle.node, self._get_reader(handle), offset, size)
+        reader = self._get_reader(handle)
+        data = await self._read_remote(handle.node, reader, offset, size)
+        handle.has_read = handle.has_read or reader is handle.reader
+        return data
 
     async def _read_remote(self, node: Node, reader: RemoteReader, offset: int, size: int) -> bytes:
         self._readers.hold(reader)  # whoever truncates meanwhile must not close it under us
@@ -277,10 +281,13 @@ class Files:
             with trio.fail_after(_SIZE_DEADLINE_S):
                 size_bytes = await self._host.find_size(reader.code)
         is_same = (node.remote, node.size_bytes) == (reader.code, reader.size_bytes)
-        if is_same and size_bytes is not None and size_bytes != reader.size_bytes:
+        is_told = size_bytes == error.size_bytes or size_bytes != reader.size_bytes
+        if is_same and is_told and size_bytes is not None:
             self._tree.record_content(node, size_bytes)
 
     def _get_reader(self, handle: Handle) -> RemoteReader:
+        """Errors: ContentChangedError once the host has other bytes than *handle* has read:
+        whoever wants those opens the file again."""
         node = handle.node
         if node.remote is None or node.size_bytes is None:
             raise ContentAbilityError(f"{node.name} has no bytes")
@@ -288,8 +295,10 @@ class Files:
         wanted = node.remote, node.size_bytes
         if reader is None or reader.changed or (reader.code, reader.size_bytes) != wanted:
             if reader is not None:
+                if handle.has_read and reader.code == node.remote:
+                    raise ContentChangedError("other content than was read", call="download")
                 self._readers.release(reader)
-                handle.reader = None
+                handle.reader, handle.has_read = None, False
             with spool_errors():
                 handle.reader = self._readers.acquire(FileCode(node.remote), node.size_bytes)
         assert handle.reader is not None

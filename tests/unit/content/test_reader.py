@@ -25,6 +25,7 @@ from vidfs.errors import (
     LegalBlockError,
     VidfsError,
 )
+from vidfs.hosts.api import ContentStamp
 from vidfs.types import FileCode
 
 SIZE = 40 * CHUNK_BYTES + 12_345
@@ -252,6 +253,40 @@ def test_a_body_that_never_brings_anything_ends_in_an_error(bench: Bench) -> Non
     assert bench.host.calls["open_stream"] < 60
 
 
+def test_connections_that_break_off_within_a_chunk_are_taken_up_at_the_byte(bench: Bench) -> None:
+    bench.host.stream_options = {"cut_after_bytes": CHUNK_BYTES // 3}
+
+    async def main() -> None:
+        async with bench.reading() as reader:
+            await check(reader, 3 * CHUNK_BYTES + 5, 4 * CHUNK_BYTES)
+
+    run(main)
+    asked = [stream.asked_byte for stream in bench.host.streams]
+    assert asked[:4] == [3 * CHUNK_BYTES + n * (CHUNK_BYTES // 3) for n in range(4)]
+
+
+def test_a_slow_line_is_no_error(bench: Bench) -> None:
+    bench.host.stream_options = {"block_bytes": 10_000, "pace_s": 20.0}
+
+    async def main() -> None:
+        async with bench.reading() as reader:
+            await check(reader, 0, 2 * CHUNK_BYTES)
+
+    run(main)
+    assert bench.host.calls["open_stream"] == 1
+
+
+def test_a_new_link_that_fails_by_chance_is_asked_for_again(bench: Bench) -> None:
+    bench.host.on("open_stream", raising(AccessDeniedError("403")))
+
+    async def main() -> None:
+        async with bench.reading() as reader:
+            await check(reader, 0, 1000)
+
+    run(main)
+    assert bench.host.links == 2
+
+
 def test_a_reader_waits_only_so_long_for_a_silent_host(bench: Bench) -> None:
     async def main() -> None:
         bench.host.on("open_stream", trio.Event().wait)
@@ -390,6 +425,69 @@ def test_a_server_without_a_size_that_always_ends_at_one_place_has_no_more(
             assert trio.current_time() - started < 5
 
     run(main)
+
+
+def stamped(mark: str, server: str = "a") -> dict[str, ContentStamp]:
+    return {"stamp": ContentStamp(server, mark)}
+
+
+@pytest.mark.parametrize("remounted", [False, True])
+def test_other_bytes_of_the_same_size_are_noticed_by_their_stamp(
+    bench: Bench, tmp_path: Path, remounted: bool
+) -> None:
+    new = bytes(SIZE)
+
+    async def main() -> None:
+        bench.host.stream_options = stamped("1")
+        async with bench.reading() as reader:
+            await check(reader, 0, 1000)
+            await trio.sleep(20)  # the stream has ended
+        bench.host.stored[bench.code].content = new
+        bench.host.stream_options = stamped("2")
+        if remounted:
+            bench.cache = ChunkCache(tmp_path / "cache", size_bytes_max=1 << 30)
+            bench.readers = Readers(bench.host, bench.cache)
+        async with bench.reading() as reader:
+            await check(reader, 0, 1000)  # nobody was asked yet
+            with pytest.raises(ContentChangedError) as raised:
+                await reader.read(20 * CHUNK_BYTES, 1000)
+            assert raised.value.size_bytes == SIZE
+            newer = bench.readers.acquire(bench.code, SIZE)
+            assert await read_all(newer) == new
+            bench.readers.release(newer)
+
+    run(main)
+
+
+def test_a_chunk_is_not_made_of_old_and_new_bytes(bench: Bench) -> None:
+    """The connection broke off in the very first chunk: nothing that could be compared."""
+    new = bytes(SIZE)
+
+    async def replace() -> None:
+        bench.host.stored[bench.code].content = new
+        bench.host.stream_options = stamped("2")
+
+    async def main() -> None:
+        bench.host.stream_options = {"cut_after_bytes": CHUNK_BYTES // 2} | stamped("1")
+        bench.host.on("open_stream", trio.lowlevel.checkpoint, replace)
+        async with bench.reading() as reader:
+            assert await reader.read(0, CHUNK_BYTES) == new[:CHUNK_BYTES]
+
+    run(main)
+
+
+@pytest.mark.parametrize("server", ["a", "b"])
+def test_a_stamp_that_changes_without_the_bytes_costs_little(bench: Bench, server: str) -> None:
+    async def main() -> None:
+        bench.host.stream_options = stamped("0")
+        async with bench.reading() as reader:
+            for place in range(1, 8):
+                await check(reader, place * 5 * CHUNK_BYTES, 1000)
+                await trio.sleep(20)
+                bench.host.stream_options = stamped(str(place), server)
+
+    run(main)
+    assert bench.host.calls["open_stream"] <= 7 + 3
 
 
 # ------------------------------------------------------------------------------ bounds, full disks

@@ -11,7 +11,8 @@ import trio
 
 from tests.unit.fakes import raising
 from tests.unit.volume.test_volume import Rig, run
-from vidfs.errors import HostNotFoundError
+from vidfs.errors import ContentChangedError, HostNotFoundError
+from vidfs.hosts.api import ContentStamp
 from vidfs.types import ROOT_INODE
 
 OLD = b"o" * 500_000
@@ -63,6 +64,34 @@ def test_other_content_of_the_host_is_read_with_its_size(rig: Rig, new: bytes, w
             with trio.fail_after(5):
                 await rig.until(lambda: (attr.inode, True) in kernel.nodes)
             await rig.close(fh)
+
+    run(main)
+
+
+def test_a_descriptor_never_gets_old_bytes_and_then_new_ones(rig: Rig) -> None:
+    """Also where the host's new content has the size of the old."""
+    code = rig.host.add("a.mp4", OLD * 20)
+
+    async def main() -> None:
+        async with rig.open() as volume:
+            kernel = Noted()
+            volume.listener = kernel
+            rig.host.stream_options = {"stamp": ContentStamp("a", "1")}
+            fh = await rig.open_file("a.mp4", os.O_RDONLY)
+            assert await volume.files.read(fh, 0, 1000) == OLD[:1000]
+            rig.host.stored[code].content = b"N" * len(OLD * 20)
+            rig.host.stream_options = {"stamp": ContentStamp("a", "2")}
+            for offset in (9_900_000, 0):
+                with pytest.raises(ContentChangedError):
+                    await volume.files.read(fh, offset, 1000)
+            await rig.close(fh)
+            fh = await rig.open_file("a.mp4", os.O_RDONLY)
+            for offset in (9_900_000, 0):
+                assert await volume.files.read(fh, offset, 1000) == b"N" * 1000
+            await rig.close(fh)
+            attr = await volume.lookup(ROOT_INODE, "a.mp4")
+            assert attr is not None
+            assert (attr.inode, True) in kernel.nodes
 
     run(main)
 
