@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import faulthandler
 import os
 import resource
 import select
@@ -136,3 +137,9 @@ def forbid_core_dumps() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     pr_set_dumpable = 4
     ctypes.CDLL(None, use_errno=True).prctl(pr_set_dumpable, 0, 0, 0, 0)
+
+
+def show_stacks_on_request() -> None:
+    """SIGUSR1 writes where every thread is to stderr, a crash does the same; never a value."""
+    faulthandler.enable()
+    faulthandler.register(signal.SIGUSR1)

@@ -5,6 +5,8 @@ Every refusal is a `ConfigError` whose text names the place and never holds the 
 
 from __future__ import annotations
 
+import ctypes
+import os
 import re
 import subprocess
 from collections.abc import Mapping
@@ -15,6 +17,8 @@ from vidfs.errors import ConfigError
 from vidfs.types import Secret
 
 KEYRING_SERVICE = "vidfs"
+
+_KEY_VARIABLE = re.compile("VIDFS_.*_KEY")
 
 
 def find_key_source(account: Account, environ: Mapping[str, str]) -> str:
@@ -114,8 +118,22 @@ def remove_from_keyring(account_name: str) -> None:
             keyring.delete_password(KEYRING_SERVICE, account_name)
 
 
+def forget_keys_in_environ() -> None:
+    """Take every `VIDFS_…_KEY` out of this process' environment.
+
+    Out of its first memory, too, which is what /proc/PID/environ and `ps e` go on showing.
+    """
+    entries = ctypes.POINTER(ctypes.c_void_p).in_dll(ctypes.CDLL(None), "environ")
+    number = 0
+    while address := entries[number]:
+        name, equals, value = ctypes.string_at(address).partition(b"=")
+        if _KEY_VARIABLE.fullmatch(os.fsdecode(name)):
+            ctypes.memset(address + len(name + equals), 0, len(value))
+        number += 1
+    for variable in [name for name in os.environ if _KEY_VARIABLE.fullmatch(name)]:
+        del os.environ[variable]
+
+
 def without_keys(environ: Mapping[str, str]) -> dict[str, str]:
     """*environ* for a child process: no `VIDFS_…_KEY` in it."""
-    return {
-        name: value for name, value in environ.items() if not re.fullmatch("VIDFS_.*_KEY", name)
-    }
+    return {name: value for name, value in environ.items() if not _KEY_VARIABLE.fullmatch(name)}

@@ -10,6 +10,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
@@ -108,7 +109,8 @@ def mount_helper() -> None:
     from vidfs.cli.mount_helper import run
 
     # mount units of systemd have no HOME, and a key_command may need one
-    os.environ.setdefault("HOME", str(Path.home()))
+    with suppress(RuntimeError):  # a user without an entry in passwd
+        os.environ.setdefault("HOME", str(Path.home()))
     session = Session()
     code = run_shielded(session, lambda: run(session, sys.argv[1:]))
     sys.exit(to_mount_exit_code(code))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vidfs.app import daemon, logs
-from vidfs.app.keys import fetch_key, without_keys
+from vidfs.app.keys import fetch_key, forget_keys_in_environ
 from vidfs.app.mounts import resolve
 from vidfs.cli.completion import complete_account
 from vidfs.cli.exit_codes import ExitCode, WaitTimeoutError, exit_code_for
@@ -92,9 +92,7 @@ def run_mount(
         umask=umask,
     )
     create_private_dir(plan.state_dir)
-    # the daemon's children and its own /proc/PID/environ have no use for keys
-    for name in set(os.environ) - set(without_keys(os.environ)):
-        del os.environ[name]
+    forget_keys_in_environ()
     if foreground:
         logs.set_up_logging(session.redactor, log_file=None, rotate=False, debug=options.debug)
         _serve(session, plan, on_ready=_log_note)
@@ -157,10 +155,9 @@ def _serve(session: Session, plan: MountPlan, on_ready: Callable[[str], None]) -
     from vidfs.app.serve import serve_mount
 
     daemon.forbid_core_dumps()
+    daemon.show_stacks_on_request()
     os.umask(0o077)
-    serve_mount(
-        plan, on_ready=on_ready, redactor=session.redactor, environ=without_keys(os.environ)
-    )
+    serve_mount(plan, on_ready=on_ready, redactor=session.redactor, environ=dict(os.environ))
 
 
 def _log_note(note: str) -> None:
