@@ -219,6 +219,39 @@ def test_deleting_can_be_switched_off(rig: Rig) -> None:
     assert rig.at_host() == {"a.mp4": FILM}
 
 
+def test_where_deleting_is_switched_off_nothing_is_replaced_either(rig: Rig) -> None:
+    code = rig.host.add_file(rig.dialect, "a.mp4", FILM)
+
+    async def main() -> None:
+        async with rig.open(delete_deny=True) as volume:
+            attr = await volume.lookup(ROOT_INODE, "a.mp4")
+            assert attr is not None
+            for flags in (
+                os.O_WRONLY,
+                os.O_RDWR,
+                os.O_WRONLY | os.O_APPEND,
+                os.O_RDWR | os.O_TRUNC,
+            ):
+                with pytest.raises(NamespaceAbilityError):
+                    await volume.open(attr.inode, flags)
+            with pytest.raises(NamespaceAbilityError):
+                await volume.set_size(attr.inode, 0)
+            with pytest.raises(NamespaceAbilityError):
+                await volume.create(ROOT_INODE, "a.mp4", os.O_CREAT | os.O_TRUNC | os.O_WRONLY)
+            # What isn't at the host yet may change as it likes; it just can't replace.
+            await rig.write(".new", b"one")
+            await rig.write(".new", b"another")
+            with pytest.raises(NamespaceAbilityError):
+                await volume.rename(ROOT_INODE, ".new", ROOT_INODE, "a.mp4", replace=True)
+            volume.set_times(attr.inode, mtime_ns=5, atime_ns=None)
+            await volume.rename(ROOT_INODE, ".new", ROOT_INODE, "b.mp4", replace=True)
+            await volume.wait_uploads()
+
+    run(main)
+    assert rig.at_host() == {"a.mp4": FILM, "b.mp4": b"another"}
+    assert rig.host.files(rig.dialect)["a.mp4"]["code"] == code
+
+
 def test_replacing_is_done_before_the_old_file_goes_and_keeps_what_was_set(rig: Rig) -> None:
     code = rig.host.add_file(rig.dialect, "a.mp4", b"old")
     rig.host.request("PATCH", f"{rig.dialect}/files/{code}", {"adult": 1})

@@ -25,6 +25,7 @@ from vidfs.errors import (
     InvalidArgumentError,
     IsFolderError,
     MediaTypeError,
+    NamespaceAbilityError,
     QuotaError,
     ReadOnlyError,
     SpoolError,
@@ -56,6 +57,7 @@ class Handle:
     reader: RemoteReader | None = None
     wrote: bool = field(default=False)  # since the last flush
     has_read: bool = False  # bytes that came through `reader`
+    is_maker: bool = False  # it made the file: what it sent before, it may replace
 
 
 class Files:
@@ -97,6 +99,8 @@ class Files:
         truncates = bool(flags & os.O_TRUNC) and writable
         if (writable or truncates) and self._settings.read_only:
             raise ReadOnlyError("mounted read-only")
+        if writable:
+            self._check_may_replace(node)
         if not truncates:
             await self._check_reachable(node)
         handle = Handle(
@@ -114,6 +118,15 @@ class Files:
                 raise
         return fh
 
+    def _check_may_replace(self, node: Node) -> None:
+        """Errors: NamespaceAbilityError where other bytes would have the host's copy deleted,
+        and that is switched off."""
+        if not self._settings.delete_deny or node.remote is None:
+            return
+        local = self._writeback.find(node.inode)
+        if local is None or node.remote not in local.job.obsolete:
+            raise NamespaceAbilityError("replacing deletes, which is switched off (delete=deny)")
+
     def create(self, node: Node, flags: int) -> int:
         """A handle for *node*, which was just made and has no bytes. Checkpoint: none."""
         self._writeback.create(node)
@@ -124,6 +137,7 @@ class Files:
                 readable=access != os.O_WRONLY,
                 writable=access != os.O_RDONLY,
                 append=bool(flags & os.O_APPEND),
+                is_maker=True,
             )
         )
 
@@ -310,6 +324,8 @@ class Files:
             raise BadHandleError("not open for writing")
         if offset + len(data) > FILE_BYTES_MAX:
             raise FileTooBigError("a file can have 8 TiB at the most")
+        if not handle.is_maker:
+            self._check_may_replace(handle.node)
         local = await self._get_writable(handle.node)
         self._join(handle, local)
         handle.wrote = True
@@ -329,6 +345,7 @@ class Files:
             raise ReadOnlyError("mounted read-only")
         if size_bytes > FILE_BYTES_MAX:
             raise FileTooBigError("a file can have 8 TiB at the most")
+        self._check_may_replace(node)
         local = self._writeback.find(node.inode)
         if local is not None and local.file.size_bytes == size_bytes:
             return
