@@ -72,6 +72,9 @@ class Journal(Protocol):
     def durable(self) -> AbstractContextManager[None]:
         """All that is written inside is one step, and on disk at its end."""
 
+    def after_commit(self, step: Callable[[], None]) -> None:
+        """Do *step* once the open transaction is over, at once if none is."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadPlan:
@@ -201,22 +204,48 @@ class UploadQueue:
         Where an attempt may have reached the host all the same, a row of its own goes on to
         find out, so that no second copy stays there.
         """
-        for scopes in (self._sealing, self._running):
-            if (scope := scopes.pop(job.id, None)) is not None:
-                scope.cancel()
-        if job.outcome_unknown and job.body_out:
-            ghost = self._journal.create(None, JobState.SENDING)
-            for name in ("size_bytes", "sha1", "sha256", "sent_folder", "sent_title", "sent_at"):
-                setattr(ghost, name, getattr(job, name))
-            ghost.successor, ghost.body_out = job.id, True
-            self._journal.save(ghost)
-            self._jobs[ghost.id] = ghost
+        ghost = self._create_ghost(job)
+        self._stop(job, ghost)
         if job.code is not None:
             job.obsolete.append(job.code)
             job.code = None
         job.sent_folder = job.sent_title = job.sent_at = None
         job.sent_bytes, job.body_out = 0, False
         self._notify()
+
+    def end(self, job: Job) -> list[FileCode]:
+        """*job* is no longer wanted: it goes, here once the open transaction is committed.
+
+        Returns the codes that it would have removed, or has just made, at the host.
+        """
+        ghost = self._create_ghost(job)
+        self._journal.drop(job)
+        self._journal.after_commit(lambda: self._ended(job, ghost))
+        return [*job.obsolete, *([job.code] if job.code is not None else [])]
+
+    def _ended(self, job: Job, ghost: Job | None) -> None:
+        self._stop(job, ghost)
+        self._jobs.pop(job.id, None)
+        self._lagging.pop(job.id, None)
+        self._notify()
+
+    def _create_ghost(self, job: Job) -> Job | None:
+        """A row of its own for an attempt of *job* that may have reached the host."""
+        if not (job.outcome_unknown and job.body_out):
+            return None
+        ghost = self._journal.create(None, JobState.SENDING)
+        for name in ("size_bytes", "sha1", "sha256", "sent_folder", "sent_title", "sent_at"):
+            setattr(ghost, name, getattr(job, name))
+        ghost.successor, ghost.body_out = job.id, True
+        self._journal.save(ghost)
+        return ghost
+
+    def _stop(self, job: Job, ghost: Job | None) -> None:
+        for scopes in (self._sealing, self._running):
+            if (scope := scopes.pop(job.id, None)) is not None:
+                scope.cancel()
+        if ghost is not None:
+            self._jobs[ghost.id] = ghost
 
     def drop(self, job: Job) -> None:
         """*job* is no longer wanted; `withdraw` it first."""
@@ -230,6 +259,9 @@ class UploadQueue:
         job = self._journal.create(None, JobState.CONFIRMING)
         job.code, job.sent_title = code, title
         self._journal.save(job)
+        self._journal.after_commit(lambda: self._added(job))
+
+    def _added(self, job: Job) -> None:
         self.add(job)
         self._notify()
 

@@ -7,7 +7,7 @@ transaction.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
 from vidfs.tree.store import Store
@@ -48,6 +48,14 @@ class SqlJournal:
     def transaction(self) -> AbstractContextManager[None]:
         """All that is written inside, to the tree too, is one step."""
         return self._store.transaction()
+
+    def after_commit(self, step: Callable[[], None]) -> None:
+        """Do *step* once the open transaction is over, at once if none is."""
+        self._store.after_commit(step)
+
+    def freeing(self, work: Callable[[], None]) -> None:
+        """*work* in one transaction, which makes room; it goes on a full disk, too."""
+        self._store.freeing(work)
 
     def durable(self) -> AbstractContextManager[None]:
         """All that is written inside, to the tree too, is one step and on disk at its end."""

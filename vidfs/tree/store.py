@@ -10,8 +10,9 @@ uploads beside it asks for `durable()` where a row must be on disk before anythi
 
 from __future__ import annotations
 
+import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,6 +124,8 @@ CREATE TABLE folder_move (
 _UPGRADES = {1: _FOLDER_MOVE}
 """By version: what makes the next version of it."""
 
+_RESERVE_BYTES = 1 << 20  # many times what a removal writes
+
 _COLUMNS = (
     "inode, parent, name, kind, remote, title, given, size, size_source, mtime_ns, uploaded_at,"
     " sha1, readable, unsettled_since, stale_title"
@@ -199,6 +202,9 @@ class Store:
         SpoolFullError.
         """
         self.path = path
+        self._after_commit: list[Callable[[], None]] = []
+        self._after_rollback: list[Callable[[], None]] = []
+        self._reserve = path.with_name(f"{path.name}-reserve")
         try:
             if read_only:
                 address = f"file:{quote(str(path))}?mode=ro"
@@ -216,6 +222,7 @@ class Store:
             self.db.execute("PRAGMA wal_autocheckpoint=8000")  # a checkpoint syncs: be rare
             self.db.execute("PRAGMA busy_timeout=5000")
             self._migrate()
+            self.fill_reserve()
         except SpoolFullError:
             raise
         except (sqlite3.Error, SpoolError) as error:
@@ -263,7 +270,50 @@ class Store:
         except BaseException:
             with suppress(SpoolError):  # a full disk may have ended it already
                 self.db.execute("ROLLBACK")
+            self._run(self._after_rollback[::-1])
             raise
+        self._run(self._after_commit)
+
+    def _run(self, steps: Sequence[Callable[[], None]]) -> None:
+        self._after_commit, self._after_rollback = [], []
+        for step in steps:
+            step()
+
+    def after_commit(self, step: Callable[[], None]) -> None:
+        """Do *step*, which must not fail, once what was written so far is there for certain."""
+        if self.db.in_transaction:
+            self._after_commit.append(step)
+        else:
+            step()
+
+    def after_rollback(self, step: Callable[[], None]) -> None:
+        """Do *step*, which must not fail, if the open transaction comes to nothing."""
+        if self.db.in_transaction:
+            self._after_rollback.append(step)
+
+    def freeing(self, work: Callable[[], None]) -> None:
+        """*work* in a transaction that makes room: where the disk is too full even for that,
+        the reserve is given up for it. *work* may be called twice."""
+        try:
+            with self.transaction():
+                work()
+        except SpoolFullError:
+            if not self._reserve.exists():
+                raise
+            self._reserve.unlink()
+            with self.transaction():
+                work()
+        self.fill_reserve()
+
+    def fill_reserve(self) -> None:
+        """Keep some of the disk for the day when it is full, if there is room."""
+        if self._reserve.exists():
+            return
+        try:
+            with self._reserve.open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, _RESERVE_BYTES)
+        except OSError:
+            self._reserve.unlink(missing_ok=True)
 
     @contextmanager
     def durable(self) -> Iterator[None]:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Protocol
 from weakref import WeakValueDictionary
@@ -44,7 +43,16 @@ log = logging.getLogger(__name__)
 _CACHED_ENTRIES_MAX = 150_000  # entries of folders held in memory, about 500 bytes each
 _LISTING_DEADLINE_S = 60.0
 _READS_S = 1.0  # after this the kernel has its answers
-_CHANGING = ("parent", "name", "given", "remote", "title", "stale_title", "unsettled_since")
+_CHANGING = (
+    "parent",
+    "name",
+    "given",
+    "remote",
+    "title",
+    "stale_title",
+    "unsettled_since",
+    "linked",
+)
 _DEPTH_MAX = 1000  # folders in each other; more are a loop
 
 
@@ -414,7 +422,8 @@ class Tree:
     def move(self, node: Node, parent: Node, name: str, *, title: str | None) -> None:
         """Give *node* another name and place. *title*: what the host now has, if it was told."""
         old_parent = self.get(node.parent)
-        with self._undone_on_error(node), self._store.transaction():
+        with self._store.transaction():
+            self._undo_on_rollback(node)
             self._unlink(node)
             node.parent, node.name, node.given = parent.inode, name, name
             if title is not None:
@@ -459,7 +468,8 @@ class Tree:
         node = self.get(move.inode)
         parent = self.get(move.parent or node.parent)
         made = replace(move, parent=None, name=None, begun_at=self._clock())
-        with self._undone_on_error(node), self._store.durable():
+        with self._store.durable():
+            self._undo_on_rollback(node)
             duplicate = self.find_by_remote(NodeKind.FOLDER, folder)
             if duplicate is not None and duplicate is not node:
                 # A listing was quicker than the answer.
@@ -502,9 +512,10 @@ class Tree:
     def remove(self, node: Node) -> None:
         """Take *node* out of the tree; a listing that still shows it is not believed."""
         parent = self.get(node.parent)
-        self._unlink(node)
-        node.linked = False
         with self._store.transaction():
+            self._undo_on_rollback(node)
+            self._unlink(node)
+            node.linked = False
             if node.remote is not None:
                 self._store.save_tombstone(node.kind, node.remote, self._clock())
             self._store.delete_nodes([node.inode])
@@ -607,20 +618,19 @@ class Tree:
     def save_meta(self, key: str, value: str) -> None:
         self._store.save_meta(key, value)
 
-    @contextmanager
-    def _undone_on_error(self, node: Node) -> Iterator[None]:
-        """A change of *node* that the disk didn't take hasn't happened in memory either."""
+    # --- inside ---------------------------------------------------------------------------
+
+    def _undo_on_rollback(self, node: Node) -> None:
+        """A change of *node* that the disk doesn't take won't have happened in memory either."""
         before = {name: getattr(node, name) for name in _CHANGING}
-        try:
-            yield
-        except BaseException:
+
+        def undo() -> None:
             self._unlink(node)
             for name, value in before.items():
                 setattr(node, name, value)
             self._link(node)
-            raise
 
-    # --- inside ---------------------------------------------------------------------------
+        self._store.after_rollback(undo)
 
     def _step_aside(self, parent: Node, name: str, newcomer: Node) -> None:
         """What a listing has brought under *name* meanwhile lets *newcomer* have it."""

@@ -220,14 +220,14 @@ class Changes:
     async def _rename_file(self, node: Node, target: Node, name: str, victim: Node | None) -> None:
         if _extension_differs(node.name, name) or node.remote is None:
             self._check_media_type(name)
+        if victim is not None and victim.remote is not None:
+            self._check_may_delete()
         local = self._writeback.find(node.inode)
         if local is not None and (node.remote is None or local.job.pending):
             await self._rename_local(node, local, target, name, victim)
             return
         assert node.remote is not None
         can = self._host.capabilities
-        if victim is not None and victim.remote is not None:
-            self._check_may_delete()
         title = title_for_rename(name, node.title, self._default_extension)
         moves = target.inode != node.parent
         if moves and not can.move_file:
@@ -261,8 +261,9 @@ class Changes:
         if local.job.sent_at is not None and moves and not self._host.capabilities.move_file:
             raise MoveAbilityError(f"{self._host.name} can't move files")
         if victim is not None:
-            self._writeback.took_place(node, victim)
-        self._tree.move(node, target, name, title=None)
+            self._writeback.take_place(node, victim, target)
+        else:
+            self._tree.move(node, target, name, title=None)
         self._writeback.renamed(node)
 
     # --- inside -------------------------------------------------------------------------------

@@ -204,13 +204,14 @@ class Writeback:
 
     def create(self, node: Node) -> LocalFile:
         """An empty file for *node* in the spool."""
-        if (lost := self.queue.find_of(node.inode)) is not None:
+        lost = self.queue.find_of(node.inode)
+        with self._journal.transaction():
             # Its bytes are missing: these take their place.
-            self.queue.withdraw(lost)
-            self.queue.drop(lost)
-        job = self._journal.create(node.inode, JobState.WRITING)
-        if lost is not None:
-            job.obsolete = lost.obsolete
+            obsolete = self.queue.end(lost) if lost is not None else []
+            job = self._journal.create(node.inode, JobState.WRITING)
+            job.obsolete = obsolete
+            if obsolete:
+                self._journal.save(job)
         try:
             file = self._spool.create(job.id)
         except SpoolError:
@@ -294,8 +295,9 @@ class Writeback:
             self.queue.withdraw(local.job)
             self.queue.hold(local.job, JobState.LOCAL)
 
-    def give_up(self, node: Node) -> list[FileCode]:
-        """*node* is being removed: its bytes go once nobody has them open.
+    def _give_up(self, node: Node) -> list[FileCode]:
+        """*node* is being removed: once the open transaction is committed its upload ends, and
+        its bytes go when nobody has them open.
 
         Returns the codes that its job would have removed or has just made at the host.
         """
@@ -303,47 +305,61 @@ class Writeback:
         job = local.job if local is not None else self.queue.find_of(node.inode)
         if job is None:
             return []
-        self.queue.withdraw(job)
-        self.queue.drop(job)
+        codes = self.queue.end(job)
+        self._journal.after_commit(lambda: self._gave_up(job, local))
+        return codes
+
+    def _gave_up(self, job: Job, local: LocalFile | None) -> None:
         if local is None:
             self._spool.remove(job.id)
-        else:
-            local.done = True
-            if local.handles:
-                with suppress(SpoolError):  # they go on without its name: no stray if we die
-                    local.file.wake()
-                self._spool.remove(job.id)
-            self._let_go(local)
-        return list(job.obsolete)
+            return
+        local.done = True
+        if local.handles:
+            with suppress(SpoolError):  # they go on without its name: no stray if we die
+                local.file.wake()
+            self._spool.remove(job.id)
+        self._let_go(local)
 
     def removed(self, node: Node, *, deleted: FileCode | None) -> None:
         """*node* goes, and its upload with it. *deleted*: the code that was removed at the host
-        already; whatever else it has there, or was to replace, is removed behind this."""
-        with self._journal.transaction():
-            codes = self.give_up(node)
-            if node.remote is not None and node.remote not in codes:
-                codes.append(FileCode(node.remote))
-            for code in codes:
-                if code != deleted:
-                    self._tree.bury(NodeKind.FILE, code)
-                    self.queue.clean_up(code, node.name)
-            if node.linked:
-                self._tree.remove(node)
+        already; whatever else it has there, or was to replace, is removed behind this.
 
-    def took_place(self, node: Node, victim: Node) -> None:
-        """*node*, whose bytes are here, takes the place of *victim*: what that had at the host
-        goes once *node*'s bytes are there."""
+        Errors: SpoolError: then nothing has changed here.
+        """
+        self._journal.freeing(lambda: self._remove(node, deleted))
+
+    def _remove(self, node: Node, deleted: FileCode | None) -> None:
+        codes = self._give_up(node)
+        if node.remote is not None and node.remote not in codes:
+            codes.append(FileCode(node.remote))
+        for code in codes:
+            if code != deleted:
+                self._tree.bury(NodeKind.FILE, code)
+                self.queue.clean_up(code, node.name)
+        if node.linked:
+            self._tree.remove(node)
+
+    def take_place(self, node: Node, victim: Node, target: Node) -> None:
+        """*node*, whose bytes are here, takes name and place of *victim*, in *target*: what that
+        had at the host goes once *node*'s bytes are there. Errors: as `removed`."""
         job = self._locals[node.inode].job
-        with self._journal.transaction():
-            codes = self.give_up(victim)
-            if victim.remote is not None:
-                codes.append(FileCode(victim.remote))
-            for name, value in self._tree.load_extra(victim).items():
-                if name in self._host.capabilities.edit_fields:
-                    self._tree.set_extra(node, name, value)
-            self._tree.remove(victim)
-            job.obsolete.extend(code for code in codes if code not in job.obsolete)
-            self._journal.save(job)
+        obsolete = list(job.obsolete)
+        try:
+            with self._journal.transaction():
+                codes = self._give_up(victim)
+                if victim.remote is not None:
+                    codes.append(FileCode(victim.remote))
+                for name, value in self._tree.load_extra(victim).items():
+                    if name in self._host.capabilities.edit_fields:
+                        self._tree.set_extra(node, name, value)
+                name = victim.name
+                self._tree.remove(victim)
+                job.obsolete.extend(code for code in codes if code not in job.obsolete)
+                self._journal.save(job)
+                self._tree.move(node, target, name, title=None)
+        except BaseException:
+            job.obsolete[:] = obsolete
+            raise
 
     def _let_go(self, local: LocalFile) -> None:
         if local.handles:

@@ -1,0 +1,155 @@
+"""A state disk that is full when names change: nothing is half done."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trio
+
+from tests.unit.fakes import raising
+from tests.unit.volume.test_volume import NEW, Rig, held, run
+from vidfs.errors import HostUnreachableError, SpoolFullError
+from vidfs.tree.store import _Connection
+from vidfs.types import ROOT_INODE
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Rig:
+    return Rig(tmp_path)
+
+
+class Disk:
+    """From when it is `full`, no transaction can be committed while *path* takes room."""
+
+    full = False
+    refused = 0
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+
+
+@pytest.fixture
+def disk(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> Disk:
+    disk = Disk(None)
+    execute = _Connection.execute
+
+    def commit_if_there_is_room(self: _Connection, sql: str, *args: object) -> object:
+        if sql == "COMMIT" and disk.full and (disk.path is None or disk.path.exists()):
+            disk.refused += 1
+            raise SpoolFullError("full")
+        return execute(self, sql, *args)
+
+    monkeypatch.setattr(_Connection, "execute", commit_if_there_is_room)
+    return disk
+
+
+def test_a_file_that_cannot_be_removed_is_still_there_and_still_goes_up(
+    rig: Rig, disk: Disk
+) -> None:
+    async def main() -> None:
+        async with rig.open() as volume:
+            gate = trio.Event()
+            rig.host.on("upload", held(gate))
+            await rig.write("a.mp4", b"film")
+            await rig.until(lambda: rig.host.calls["upload"] == 1)
+            disk.full = True
+            with pytest.raises(SpoolFullError):
+                await volume.unlink(ROOT_INODE, "a.mp4")
+            disk.full = False
+            assert disk.refused == 2  # without and with its reserve
+            assert await rig.names() == ["a.mp4"]
+            assert await rig.read("a.mp4") == b"film"
+            gate.set()
+            await volume.wait_uploads()
+            assert rig.host.calls["upload"] == 1
+        async with rig.open():
+            assert await rig.names() == ["a.mp4"]
+            assert rig.at_host() == {"a.mp4": b"film"}
+
+    run(main)
+
+
+def test_a_file_that_cannot_be_replaced_leaves_both_as_they_were(rig: Rig, disk: Disk) -> None:
+    async def main() -> None:
+        async with rig.open() as volume:
+            rig.host.on("upload", *[raising(HostUnreachableError("away"))] * 2)
+            await rig.write("a.mp4", b"old")
+            await rig.write("b.mp4", b"new one")
+            disk.full = True
+            with pytest.raises(SpoolFullError):
+                await volume.rename(ROOT_INODE, "b.mp4", ROOT_INODE, "a.mp4", replace=True)
+            disk.full = False
+            assert await rig.names() == ["a.mp4", "b.mp4"]
+            assert (await rig.read("a.mp4"), await rig.read("b.mp4")) == (b"old", b"new one")
+            volume.retry()
+            await volume.wait_uploads()
+            assert rig.at_host() == {"a.mp4": b"old", "b.mp4": b"new one"}
+            await volume.rename(ROOT_INODE, "b.mp4", ROOT_INODE, "a.mp4", replace=True)
+            await volume.wait_uploads()
+        async with rig.open():
+            assert await rig.names() == ["a.mp4"]
+            assert rig.at_host() == {"a.mp4": b"new one"}
+
+    run(main)
+
+
+def test_a_reserve_lets_a_file_be_removed_from_a_full_disk(rig: Rig, disk: Disk) -> None:
+    async def main() -> None:
+        async with rig.open() as volume:
+            disk.path = rig.tmp_path / "state" / "catalogue.sqlite-reserve"
+            rig.host.on("upload", raising(HostUnreachableError("away")))
+            await rig.write("a.mp4", b"film")
+            disk.full = True
+            await volume.unlink(ROOT_INODE, "a.mp4")
+            disk.full = False
+            assert disk.refused == 1
+            assert disk.path.exists()  # there is room for another
+            assert await rig.names() == []
+            await volume.wait_uploads()
+            assert rig.at_host() == {}
+
+    run(main)
+
+
+@pytest.fixture
+def small(rig: Rig) -> Iterator[Path]:
+    """The state directory on a real disk of 8 MiB."""
+    state = rig.tmp_path / "state"
+    state.mkdir()
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(state)],
+        capture_output=True,
+        check=False,
+    )
+    if done.returncode:
+        pytest.skip("no tmpfs can be mounted here")
+    yield state
+    subprocess.run(["umount", "-l", str(state)], check=True)
+
+
+def test_rm_works_on_a_disk_that_is_really_full(rig: Rig, small: Path) -> None:
+    async def main() -> None:
+        async with rig.open() as volume:
+            rig.host.on("upload", *[raising(HostUnreachableError("away"))] * 20)
+            for number in range(3):
+                await rig.write(f"{number}.mp4", os.urandom(1 << 20))
+            fh, _ = await volume.create(ROOT_INODE, "big.mp4", NEW)
+            with pytest.raises(SpoolFullError):
+                for block in range(64):
+                    await volume.files.write(fh, block << 17, os.urandom(1 << 17))
+            fill = (small / "fill").open("wb", buffering=0)
+            with pytest.raises(OSError, match="No space"):
+                while True:
+                    fill.write(bytes(512))
+            fill.close()
+            volume.files.release(fh)
+            await volume.unlink(ROOT_INODE, "big.mp4")
+            await volume.unlink(ROOT_INODE, "0.mp4")
+            await rig.write("3.mp4", b"there is room again")
+            assert await rig.names() == ["1.mp4", "2.mp4", "3.mp4"]
+
+    run(main)
