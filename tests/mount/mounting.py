@@ -98,7 +98,7 @@ class Simhost:
 
     # --- the back door -------------------------------------------------------------------
 
-    def request(self, method: str, path: str, body: object = None, **query: object) -> Any:
+    def request(self, method: str, path: str, body: object = None, /, **query: object) -> Any:
         url = f"{self.url}/_sim/{quote(path)}?{urlencode(query)}"
         data = body if isinstance(body, bytes | None) else json.dumps(body).encode("utf-8")
         request = urllib.request.Request(url, data=data, method=method)  # noqa: S310

@@ -292,6 +292,29 @@ class UploadQueue:
             for job in self._jobs.values()
         )
 
+    async def finish_call(self, call: Callable[[], Awaitable[None]]) -> None:
+        """Await *call*, which goes on if the job that it is for is withdrawn meanwhile.
+
+        A call that was cut off may still be done by the host, and after what comes next.
+        """
+        outcome: list[Exception] = []
+        over = trio.Event()
+
+        async def attempt() -> None:
+            try:
+                with trio.fail_after(_CALL_DEADLINE_S):
+                    await call()
+            except Exception as error:
+                outcome.append(error)
+            finally:
+                over.set()
+
+        assert self._nursery is not None
+        self._nursery.start_soon(attempt, name="finish a call")
+        await over.wait()
+        if outcome:
+            raise outcome[0]
+
     async def wait_until(self, done: Callable[[], bool]) -> None:
         """Return when *done*() is true; it is asked whenever a job changes."""
         while not done():

@@ -162,7 +162,7 @@ class Account:
     # -- settings, limits, clock -----------------------------------------------------------
 
     def apply_settings(self) -> None:
-        self.store.lag_s = self.settings.listing_lag_ms / 1000
+        self.store.set_lag(self.settings.listing_lag_ms / 1000)
 
     @property
     def media_latency_s(self) -> float:

@@ -337,11 +337,16 @@ def file_entry(account: Account, row: FileRow, paths: dict[int, str]) -> dict[st
     }
 
 
+def folders_in(account: Account, folder: int) -> list[FolderRow]:
+    """As they are now, however far listings lag."""
+    return [row for row in account.store.all_folders() if row.parent == folder]
+
+
 def find_path(account: Account, path: str) -> FolderRow | None:
     row = account.store.find_folder(account.record.root_id)
     for name in filter(None, path.split("/")):
         assert row is not None
-        row = next((f for f in account.store.list_folders(row.id) if f.name == name), None)
+        row = next((f for f in folders_in(account, row.id) if f.name == name), None)
         if row is None:
             return None
     return row
@@ -351,8 +356,7 @@ def make_folders(account: Account, path: str) -> int:
     """Number of the folder at *path*; what is missing is created."""
     folder = account.record.root_id
     for name in filter(None, path.split("/")):
-        rows = account.store.list_folders(folder)
-        found = next((row for row in rows if row.name == name), None)
+        found = next((f for f in folders_in(account, folder) if f.name == name), None)
         if found is None:
             found = account.store.add_folder(folder, name, account.new_folder_code())
         folder = found.id

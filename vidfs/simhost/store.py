@@ -187,6 +187,12 @@ class Store:
     def close(self) -> None:
         self.db.close()
 
+    def set_lag(self, lag_s: float) -> None:
+        """Without lag what was before is forgotten: no later one brings it back."""
+        self.lag_s = lag_s
+        if not lag_s:
+            self._undo.clear()
+
     # -- reading ---------------------------------------------------------------------------
 
     def find_folder(self, folder: int) -> FolderRow | None:

@@ -121,6 +121,12 @@ class Changes:
         code = FileCode(node.remote) if node.remote is not None else None
         if code is not None:
             self._check_may_delete()
+            if self._writeback.is_confirming(node):
+                # The host is being asked to put it right: it is removed behind that.
+                self._trash.note(node)
+                self._cache.forget(code)
+                self._writeback.removed(node, deleted=None)
+                return
             async with self._locked(node):
                 with change_deadline():
                     try:

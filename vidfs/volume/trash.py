@@ -45,7 +45,11 @@ class Trash:
         """As `dispose_file`, remembering where *node* was."""
         assert node.remote is not None
         await self.dispose_file(FileCode(node.remote), node.title)
-        if not self._host.capabilities.delete_file:
+        self.note(node)
+
+    def note(self, node: Node) -> None:
+        """Remember where *node* was, if it goes into the trash."""
+        if node.remote is not None and not self._host.capabilities.delete_file:
             self._tree.record_trashed(node, node.remote)
 
     async def remove_folder(self, node: Node) -> None:

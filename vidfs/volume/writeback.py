@@ -11,6 +11,8 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 
+import trio
+
 from vidfs.content.chunkcache import ChunkCache
 from vidfs.content.spool import Spool, SpoolFile, load_boot_id
 from vidfs.content.uploads import UploadPlan, UploadQueue
@@ -86,6 +88,7 @@ class Writeback:
         self._settings = settings
         self._default_extension = default_extension
         self._locals: dict[Inode, LocalFile] = {}
+        self._editing: dict[FileCode, trio.Event] = {}  # new uploads that are being put right
         self.note = ""  # what the person who mounts should know
         jobs = journal.load()
         self.queue = UploadQueue(
@@ -195,6 +198,11 @@ class Writeback:
 
     def is_in_flight(self, file: RemoteFile) -> bool:
         return self.queue.is_ours(file) or self.queue.is_superseded(file.code)
+
+    def is_confirming(self, node: Node) -> bool:
+        """Whether *node*'s upload is at the host, and being put right there."""
+        local = self._locals.get(node.inode)
+        return local is not None and local.job.pending and local.job.code == node.remote
 
     @property
     def locals(self) -> Collection[LocalFile]:
@@ -500,7 +508,7 @@ class Writeback:
             await self._clone_into(job, title, new_folder)
             return place
         try:
-            await self._host.edit_file(job.code, title=new_title, folder=new_folder)
+            await self._edit_whole(job.code, title=new_title, folder=new_folder)
         except HostNotFoundError:
             if time.time() - (job.sent_at or 0.0) > _NEW_FILE_UNKNOWN_S:
                 raise
@@ -508,6 +516,25 @@ class Writeback:
         if new_title is not None:
             self._tree.record_title(node, new_title)
         return place
+
+    async def _edit_whole(
+        self, code: FileCode, *, title: str | None, folder: FolderId | None
+    ) -> None:
+        """Change a new upload at the host. Who removes it waits for that (`discard`)."""
+
+        async def edit() -> None:
+            try:
+                await self._host.edit_file(code, title=title, folder=folder)
+            finally:
+                self._editing.pop(code).set()
+
+        await self._until_edited(code)
+        self._editing[code] = trio.Event()
+        await self.queue.finish_call(edit)
+
+    async def _until_edited(self, code: FileCode) -> None:
+        while (edited := self._editing.get(code)) is not None:
+            await edited.wait()
 
     async def _clone_into(self, job: Job, title: str, folder: FolderId) -> None:
         """Get *job*'s file into *folder* where files can't be moved but cloned: the clone is
@@ -571,6 +598,7 @@ class Writeback:
             self._spool.remove(job.id)
 
     async def discard(self, code: FileCode, title: str) -> None:
+        await self._until_edited(code)
         try:
             await self._trash.dispose_file(code, title)
         except HostNotFoundError:

@@ -10,7 +10,7 @@ import pytest
 import trio
 import trio.testing
 
-from tests.unit.fakes import raising
+from tests.unit.fakes import FakeHost, raising, settle
 from tests.unit.volume.test_volume import NEW, Rig, run
 from vidfs.content import uploads
 from vidfs.errors import (
@@ -47,6 +47,29 @@ def test_removing_a_file_whose_replacement_arrives_meanwhile_removes_both(rig: R
 
             rig.host.on("delete_file", arrive)
             await volume.unlink(ROOT_INODE, "a.mp4")
+            assert await volume.wait_uploads() == 0
+
+    run(main)
+    assert rig.at_host() == {}
+
+
+def test_a_new_upload_is_removed_after_the_host_has_put_it_right(rig: Rig) -> None:
+    """A call that is cut off may still be done by the host, after what comes next."""
+    rig.host = FakeHost(upload_into_folder=False)
+    rig.host.add_folder("Films")
+
+    async def main() -> None:
+        async with rig.open() as volume:
+            films = await volume.lookup(ROOT_INODE, "Films")
+            assert films is not None
+            gate = trio.Event()
+            rig.host.on("edit_file", gate.wait)
+            await rig.write("a.mp4", b"film", parent=films.inode)
+            await rig.until(lambda: rig.host.calls["edit_file"] == 1)
+            await volume.unlink(films.inode, "a.mp4")
+            await settle()
+            assert rig.host.calls["delete_file"] == 0
+            gate.set()
             assert await volume.wait_uploads() == 0
 
     run(main)
