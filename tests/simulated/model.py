@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
+from unittest import mock
 
 import trio
 from hypothesis import strategies as st
@@ -33,7 +34,6 @@ from vidfs.errors import (
     NotFoundError,
     VidfsError,
 )
-from vidfs.tree import merge, tree
 from vidfs.types import ROOT_INODE, Inode, NodeKind
 
 CALL_DEADLINE_S = 60.0
@@ -521,7 +521,7 @@ class MountModel(RuleBasedStateMachine):
         code: str = self._at_host()[0][path]["code"]
         return code
 
-    def _new_name(self) -> str:
+    def _unused_name(self) -> str:
         self.count += 1
         return f"h{self.count}"
 
@@ -529,7 +529,7 @@ class MountModel(RuleBasedStateMachine):
     def others_add(self, data: st.DataObject, extension: str) -> None:
         folder = self._draw(data, self._sharp_folders())
         assert folder is not None
-        title, content = self._new_name() + extension, self._content()
+        title, content = self._unused_name() + extension, self._content()
         note("others: add", folder, title, content)
         self.host.add_file(self.dialect, title, content, folder=folder)
         path = join(folder, self._shown(title))
@@ -552,7 +552,7 @@ class MountModel(RuleBasedStateMachine):
         path = self._draw(data, self._quiet_files())
         if path is None:
             return
-        title, folder = self._new_name() + ".mp4", split(path)[0]
+        title, folder = self._unused_name() + ".mp4", split(path)[0]
         changes = {"title": title}
         if moves:
             chosen = self._draw(data, self._sharp_folders())
@@ -569,7 +569,7 @@ class MountModel(RuleBasedStateMachine):
     def others_make_folder(self, data: st.DataObject) -> None:
         parent = self._draw(data, self._sharp_folders())
         assert parent is not None
-        path = join(parent, self._new_name())
+        path = join(parent, self._unused_name())
         note("others: mkdir", path)
         self.host.request("POST", f"{self.dialect}/folders", path=path)
         self.folders.add(path)
@@ -582,7 +582,7 @@ class MountModel(RuleBasedStateMachine):
         if old is None or self._has_blurred_below(old) or self._has_local_below(old):
             return
         parent = split(old)[0]
-        changes = {"name": self._new_name()}
+        changes = {"name": self._unused_name()}
         if moves:
             fit = {f for f in self._sharp_folders() if not is_below(f, old)}
             chosen = self._draw(data, fit)
@@ -713,13 +713,13 @@ class MountModel(RuleBasedStateMachine):
         local = {p for p in self.files if is_scratch(p)}
         self._look_everywhere()
         self._compare(there | local)
-        before = merge.SETTLE_S
-        try:
-            merge.SETTLE_S = tree.SETTLE_S = 0.0  # long after: listings are believed as they are
+        # Long after, listings are believed as they are.
+        with (
+            mock.patch("vidfs.tree.merge.SETTLE_S", 0.0),
+            mock.patch("vidfs.tree.tree.SETTLE_S", 0.0),
+        ):
             self._look_everywhere()
             self._compare(there | local)
-        finally:
-            merge.SETTLE_S = tree.SETTLE_S = before
         self._close()
         self.rig = self._new_rig()
         self._hold(self.rig)

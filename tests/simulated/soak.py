@@ -13,10 +13,10 @@ import time
 import traceback
 from pathlib import Path
 
-import vidfs.content.uploads
 from hypothesis import HealthCheck, Phase, Verbosity, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
+import vidfs.content.uploads
 from tests.mount.mounting import Simhost
 from tests.simulated.model import STEPS, MountModel
 

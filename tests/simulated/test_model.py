@@ -21,7 +21,7 @@ def test_a_mount_is_what_a_plain_model_says(dialect: str, host_process: Simhost)
     run_state_machine_as_test(
         Model,
         settings=settings(
-            max_examples=12,
+            max_examples=8,
             stateful_step_count=30,
             deadline=None,
             derandomize=True,
