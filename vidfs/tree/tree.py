@@ -15,6 +15,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Protocol
 from weakref import WeakValueDictionary
@@ -22,6 +23,7 @@ from weakref import WeakValueDictionary
 import msgspec
 import trio
 from cachetools import LRUCache
+from trio.testing import wait_all_tasks_blocked  # until the event loop has nothing to do
 
 from vidfs.errors import (
     HostNotFoundError,
@@ -42,6 +44,10 @@ log = logging.getLogger(__name__)
 
 _CACHED_ENTRIES_MAX = 150_000  # entries of folders held in memory, about 500 bytes each
 _LISTING_DEADLINE_S = 60.0
+_MERGE_WAIT_S = 0.02  # so long an answer lets others go first
+_QUIET_S = 0.1  # nobody has looked for so long: time to refresh what was shown …
+_REFRESH_WAIT_S = 1.0  # … and after this in any case
+_REFRESH_PARALLEL = 16
 _READS_S = 1.0  # after this the kernel has its answers
 _CHANGING = (
     "parent",
@@ -112,6 +118,9 @@ class Tree:
         self._versions: dict[Inode, int] = {}
         self._subfolders: LRUCache[Inode, tuple[int, list[Node]]] = LRUCache(1024)
         self._flights: dict[Inode, _Flight] = {}
+        self._stale: dict[Inode, Node] = {}  # to be refreshed behind whoever is looking
+        self._is_refreshing = False
+        self._looked_at = 0.0
         self._merge_turn = trio.Lock()
         self._nursery: trio.Nursery | None = None
         self._session_at = clock()
@@ -282,9 +291,39 @@ class Tree:
         return node
 
     def refresh_soon(self, folder: Node) -> None:
-        """Start a refresh in the background unless one is under way."""
-        if folder.inode not in self._flights:
-            self._launch(folder)
+        """Refresh *folder* in the background, once those who look at folders now are served."""
+        self._looked_at = trio.current_time()
+        if folder.inode in self._flights or folder.inode in self._stale:
+            return
+        self._stale[folder.inode] = folder
+        if not self._is_refreshing:
+            assert self._nursery is not None
+            self._is_refreshing = True
+            self._nursery.start_soon(self._refresh_stale, name="refresh what was shown")
+
+    async def _refresh_stale(self) -> None:
+        try:
+            while self._stale:
+                await self._until_quiet()
+                async with trio.open_nursery() as nursery:
+                    for _ in range(min(_REFRESH_PARALLEL, len(self._stale))):
+                        nursery.start_soon(self._refresh_next)
+        finally:
+            self._is_refreshing = False
+
+    async def _until_quiet(self) -> None:
+        with trio.move_on_after(_REFRESH_WAIT_S):
+            while True:
+                quiet_at = self._looked_at + _QUIET_S
+                if quiet_at <= trio.current_time():
+                    return
+                await trio.sleep_until(quiet_at)
+
+    async def _refresh_next(self) -> None:
+        while self._stale:
+            folder = self._stale.pop(next(iter(self._stale)))
+            with suppress(VidfsError):  # whoever wants this folder will meet the error
+                await self.refresh(folder)
 
     async def refresh(self, folder: Node) -> None:
         """List *folder* at the host now; joins a listing that is already under way."""
@@ -337,9 +376,11 @@ class Tree:
                 self._drop_subtree(folder)
                 self._listener.entry_changed(folder.parent, folder.name, folder.inode)
             raise NotFoundError(f"{folder.name} is no longer at the host") from None
-        # In turn, one at each pass of the event loop: answers that arrive meanwhile are taken
-        # in between, and their places are free for further calls.
+        # In turn, and when nothing else is to be done: answers that arrive meanwhile are taken
+        # first, and their places are free for further calls.
         async with self._merge_turn:
+            with trio.move_on_after(_MERGE_WAIT_S):
+                await wait_all_tasks_blocked()
             if folder.linked:
                 Merge(self, folder, listing).run()
 

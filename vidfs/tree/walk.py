@@ -31,6 +31,7 @@ class Walker:
         self._recent: TTLCache[Inode, bool] = TTLCache(10_000, ttl=_WALK_S, timer=clock)
         self._waiting: deque[Node] = deque()
         self._queued: set[Inode] = set()
+        self._looked_through: dict[Inode, int] = {}  # the version of each, while a walk goes on
         self._active_until = 0.0
         self._running = 0
         self._nursery: trio.Nursery | None = None
@@ -44,6 +45,8 @@ class Walker:
         self._recent[folder.inode] = True
         if not walking:
             return
+        if self._clock() >= self._active_until:
+            self._looked_through.clear()
         self._active_until = self._clock() + _WALK_S
         parent = self._tree.get(folder.parent)
         self._want_below(parent)
@@ -51,14 +54,17 @@ class Walker:
         self._spread()
 
     def _want_below(self, folder: Node) -> None:
+        version = self._tree.version_of(folder)
+        if self._looked_through.get(folder.inode) == version:
+            return
         for node in self._tree.subfolders(folder):
-            if (
-                node.inode not in self._queued
-                and len(self._queued) < _AHEAD_MAX
-                and self._tree.listed_at(node) is None
-            ):
-                self._queued.add(node.inode)
-                self._waiting.append(node)
+            if node.inode in self._queued or self._tree.listed_at(node) is not None:
+                continue
+            if len(self._queued) >= _AHEAD_MAX:
+                return
+            self._queued.add(node.inode)
+            self._waiting.append(node)
+        self._looked_through[folder.inode] = version
 
     def _spread(self) -> None:
         assert self._nursery is not None
@@ -84,3 +90,4 @@ class Walker:
             if self._running == 0 and self._clock() >= self._active_until:
                 self._waiting.clear()
                 self._queued.clear()
+                self._looked_through.clear()

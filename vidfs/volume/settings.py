@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from vidfs.hosts.api import UploadOptions
 from vidfs.tree.names import DEFAULT_SCRATCH
@@ -38,8 +38,7 @@ class VolumeSettings:
     thumbnail_dir: Path | None = None  # where thumbnails go, with `thumbnails`
 
 
-@dataclass(frozen=True, slots=True)
-class Attr:
+class Attr(NamedTuple):
     """What `stat` shows."""
 
     inode: Inode

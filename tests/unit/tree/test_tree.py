@@ -358,12 +358,35 @@ def test_a_fresh_listing_is_not_asked_for_again_and_a_stale_one_is(bench: Bench)
             await trio.sleep(2)
             await tree.ensure_fresh(tree.root)  # served as it is, refreshed behind it
             assert bench.names() == []
-            await settle()
+            await trio.sleep(1)
             assert bench.names() == ["a.mp4"]
             bench.host.add("b.mp4")
             await trio.sleep(601)
             await tree.ensure_fresh(tree.root)
             assert bench.names() == ["a.mp4", "b.mp4"]
+
+    run(main)
+
+
+def test_what_was_shown_is_refreshed_once_nobody_looks_and_after_a_second_anyway(
+    bench: Bench,
+) -> None:
+    async def main() -> None:
+        async with bench.open(dir_ttl_s=60, dir_stale_s=600) as tree:
+
+            async def look(times: int) -> int:
+                for _ in range(times):
+                    await tree.ensure_fresh(tree.root)
+                    await trio.sleep(0.05)
+                return bench.host.calls["list_folder"]
+
+            assert await look(1) == 1
+            await trio.sleep(61)
+            assert await look(10) == 1
+            await trio.sleep(0.2)
+            assert await look(1) == 2
+            await trio.sleep(61)
+            assert await look(25) == 3
 
     run(main)
 
