@@ -463,3 +463,42 @@ def test_a_silent_control_socket_is_no_daemon(vidfs: Program, point: Path) -> No
     assert vidfs.status() == []
     with vidfs.mounted("xvs", where=point) as mount:
         assert mount.status()["pid"] == mount.pid
+
+
+# --------------------------------------------------------------------------------- doctor
+
+
+def test_doctor_finds_dead_mounts_refused_keys_and_odd_clocks(
+    vidfs: Program, simhost: Simhost, mounted: Mounted
+) -> None:
+    accounts = simhost.accounts()
+    wrong = accounts["xvs"] | {"key": "wrongwrongwrong1234"}
+    chosen = {"films": accounts["xvs"], "wrong": wrong, "odd": accounts["vipstream"]}
+    write_config(vidfs.config_file, chosen)
+
+    def examine(*words: str) -> dict[str, list[str]]:
+        done = vidfs.run("doctor", "--json", *words)
+        found = json.loads(done.stdout)
+        problems = [one for one in found["checks"] if one["state"] == "problem"]
+        assert (found["problems"], done.returncode) == (len(problems), min(1, len(problems)))
+        texts: dict[str, list[str]] = {}
+        for one in problems:
+            texts.setdefault(one["check"], []).append(one["text"])
+        return texts
+
+    with mounted("films") as mount:
+        simhost.set(clock_offset_s=10_000)
+        found = examine()
+        assert not [text for text in found.get("mounts", []) if str(mount.path) in text]
+        assert "account films" in found  # its clock
+        assert "refuses the key" in found["account wrong"][0]
+        assert "more than a time zone explains" in found["account odd"][0]
+        simhost.set(clock_offset_s=3600)
+        mount.kill()
+        [dead] = [text for text in examine()["mounts"] if str(mount.path) in text]
+        assert "the daemon of this mount has died" in dead
+    line = vidfs.fails("doctor", "nosuch", code=2)
+    assert "no account 'nosuch'" in line
+    shown = vidfs.run("doctor", "wrong").stdout
+    assert "refuses the key" in shown
+    assert "→ get a new key" in shown

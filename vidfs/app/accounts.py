@@ -39,18 +39,18 @@ async def ask_abilities(host: VideoHost, state_dir: Path) -> Capabilities:
 
     Remembered where there is a catalogue; else the first mount asks. Errors: HostError.
     """
-    with _open_catalogue(state_dir, read_only=False) as store:
+    with open_catalogue(state_dir, read_only=False) as store:
         return await probe_abilities(host, store, declared=host.capabilities)
 
 
 def recall_abilities(host: VideoHost, state_dir: Path) -> bool:
     """Give *host*, fresh from `open_account`, what was found earlier. False: nothing is known."""
-    with _open_catalogue(state_dir, read_only=True) as store:
+    with open_catalogue(state_dir, read_only=True) as store:
         return store is not None and restore_abilities(host, store)
 
 
 @contextmanager
-def _open_catalogue(state_dir: Path, *, read_only: bool) -> Iterator[Store | None]:
+def open_catalogue(state_dir: Path, *, read_only: bool) -> Iterator[Store | None]:
     """None where there is none, or none that can be used: that is the mount's affair."""
     path = state_dir / "catalogue.sqlite"
     store = None

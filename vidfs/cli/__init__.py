@@ -21,7 +21,7 @@ from vidfs.cli.session import Session
 from vidfs.errors import VidfsError
 
 COMMANDS_BY_USE = {
-    "Mounts": ("mount", "umount", "status", "wait", "retry", "refresh"),
+    "Mounts": ("mount", "umount", "status", "wait", "retry", "refresh", "doctor"),
     "Accounts": ("account", "info", "stats"),
     "At the host": ("ls", "tree", "show", "link", "search", "thumbnail"),
     "Changes": ("edit", "clone", "upload", "remote", "convert", "encodings", "trash"),
