@@ -318,7 +318,8 @@ class FakeHost:
     ) -> AsyncIterator[ByteStream]:
         await self._begin("open_stream")
         code, _ = json.loads(link.url)
-        stream = FakeStream(self.stored[code].content, start_byte, **self.stream_options)
+        content = self.stored[code].content
+        stream = FakeStream(content, start_byte, stop_byte, **self.stream_options)
         self.streams.append(stream)
         try:
             yield stream
@@ -336,6 +337,7 @@ class FakeStream:
         self,
         content: bytes,
         start_byte: int,
+        stop_byte: int | None = None,
         *,
         block_bytes: int = 100_000,
         pace_s: float = 0.001,
@@ -344,12 +346,13 @@ class FakeStream:
         stamp: ContentStamp | None = None,
     ) -> None:
         self.asked_byte = start_byte
+        self.asked_stop = stop_byte
         self.start_byte = 0 if ignores_range else start_byte
         self.total_bytes = len(content)
         self.stamp = stamp
         self.is_closed = False
         self.given_bytes = 0
-        self._content = content
+        self._content = content[:stop_byte]
         self._block_bytes = block_bytes
         self._pace_s = pace_s
         self._cut_after_bytes = cut_after_bytes

@@ -44,6 +44,12 @@ log = logging.getLogger(__name__)
 
 _WINDOW_MIN = 4  # chunks ahead of a reader when a stream starts …
 _WINDOW_MAX = 128  # … and at the most, 32 MiB, after doubling with sequential use
+_SHORT_REQUESTS = 2
+"""So many requests of a stream ask for its window only, the next for all that follows.
+
+Whoever looks at a film's head or index (scanners, thumbnailers, players that open it) wants
+no more, and what a server has sent already can't be called back.
+"""
 _SKIP_MAX = 16  # chunks a stream may be behind and still be worth waiting for
 _STREAMS_MAX = 4
 _LOOSE_MAX = 10 * _STREAMS_MAX  # chunks in memory while the disk is full: two requests' each
@@ -56,11 +62,12 @@ _LINK_TTL_S = 300.0  # where the host doesn't say how long a link lives
 
 
 class _Stream:
-    """One ranged request, from chunk `position` on, never beyond `limit`."""
+    """Ranged requests one after the other, from chunk `position` on, never beyond `limit`."""
 
     def __init__(self, position: int) -> None:
         self.position = position  # the next chunk that will be whole
         self.written = chunk_start(position)  # the next byte
+        self.requests = 0  # that brought what they were for
         self.fed_at = -math.inf  # when bytes came last
         self.read_at = position  # where its reader was last
         self.limit = position + _WINDOW_MIN
@@ -77,6 +84,12 @@ class _Stream:
     def covers(self, chunk: int) -> bool:
         return not self.ended and self.position <= chunk <= self.position + _SKIP_MAX
 
+    def find_stop(self, size_bytes: int) -> int:
+        """The byte up to which the next request asks."""
+        stop = chunk_start(self.limit)
+        is_short = self.requests < _SHORT_REQUESTS and self.written < stop < size_bytes
+        return stop if is_short else size_bytes
+
     def wake(self) -> None:
         self.progress.set()
         self.progress = trio.Event()
@@ -85,7 +98,7 @@ class _Stream:
         """A reader is at *chunk*: run ahead of it."""
         self.used_at = trio.current_time()
         self.read_at = chunk
-        if chunk + self.window > self.limit:
+        if chunk + self.window // 2 >= self.limit:
             self.window = max(_WINDOW_MIN, min(self.window * 2, _WINDOW_MAX, window_max))
             self.limit = chunk + self.window
             self.more.set()
@@ -314,13 +327,17 @@ class RemoteReader:
             before = stream.written
             try:
                 await self._copy_once(stream)
-                return
             except TransientHostError as error:
                 if stream.written == before:
                     raise
                 log.debug("a stream of %s goes on at byte %d: %s", self.code, stream.written, error)
-            if stream.written - before < CHUNK_BYTES:
-                await trio.sleep(_RECONNECT_S)
+                if stream.written - before < CHUNK_BYTES:
+                    await trio.sleep(_RECONNECT_S)
+                continue
+            if stream.written >= self.size_bytes:
+                return
+            stream.requests += 1
+            await self._pause(stream)
 
     async def _copy_once(self, stream: _Stream) -> None:
         try:
@@ -329,10 +346,12 @@ class RemoteReader:
             self.is_gone = True
             raise
         try:
-            async with self._host.open_stream(link, stream.written) as body:
+            stop = stream.find_stop(self.size_bytes)
+            asked = stop if stop < self.size_bytes else None
+            async with self._host.open_stream(link, stream.written, asked) as body:
                 self._refusals = 0
                 await self._check_content(stream, link, body)
-                await self._pump(stream, body.start_byte, body)
+                await self._pump(stream, body.start_byte, body, stop)
         except ContentChangedError:
             self._links.drop(self.code, link)
             if is_new:
@@ -350,8 +369,8 @@ class RemoteReader:
             # An old one had expired, and a new one may do so by chance: another is asked for.
             raise TransientHostError(f"the link is no longer good: {error}") from None
 
-    async def _pump(self, stream: _Stream, at: int, body: ByteStream) -> None:
-        """Write *body*, which begins at byte *at*, into the cache, within the stream's limit."""
+    async def _pump(self, stream: _Stream, at: int, body: ByteStream, stop: int) -> None:
+        """Write *body*, of bytes *at* to *stop*, into the cache, within the stream's limit."""
         async for block in body:
             stream.fed_at = trio.current_time()
             skipped = stream.written - at  # a server that ignored the range begins before
@@ -363,11 +382,11 @@ class RemoteReader:
             data = memoryview(block)[max(skipped, 0) :]
             self._store(stream, stream.written, data)
             stream.written += len(data)
-            if stream.written >= self.size_bytes:
+            if stream.written >= stop:
                 return
             if stream.position >= stream.limit:
                 await self._pause(stream)
-        if stream.written < self.size_bytes:
+        if stream.written < stop:
             self._check_end(at, body)
             raise HostServerError("the download ended early", call="download")
 

@@ -67,6 +67,7 @@ class Account:
     key: str = field(init=False, repr=False)
     login: str = field(init=False)
     calls: Counter[str] = field(default_factory=Counter)
+    download_bytes: int = 0  # of films, handed to the sockets
     queries: deque[tuple[str, str]] = field(default_factory=lambda: deque(maxlen=QUERIES_KEPT))
     """The last calls with their parameters, as they came: form-encoded."""
     tickets: dict[str, Ticket] = field(default_factory=dict)

@@ -6,6 +6,7 @@ POST   /_sim/fault                       rule(s): text lines, JSON list, or ?rul
 GET    /_sim/fault                       [{rule, seen, fired}];  DELETE: clears
 GET    /_sim/DIALECT/tree                {"files": […], "folders": […]}
 GET    /_sim/DIALECT/calls               {call: count};  DELETE: zeroes
+GET    /_sim/DIALECT/traffic             {"download_bytes": n} of films;  DELETE: zeroes
 GET    /_sim/DIALECT/queries             [{call, params: {name: [values]}}], the last 500 calls
                                          with what was sent, keys as "***"; DELETE: forgets
 GET    /_sim/DIALECT/settings            and POST: of this dialect only
@@ -72,6 +73,7 @@ class Admin:
             ("/_sim/fault", ["GET", "POST", "DELETE"], self.fault),
             ("/_sim/{dialect}/tree", ["GET", "DELETE"], self.tree),
             ("/_sim/{dialect}/calls", ["GET", "DELETE"], self.calls),
+            ("/_sim/{dialect}/traffic", ["GET", "DELETE"], self.traffic),
             ("/_sim/{dialect}/queries", ["GET", "DELETE"], self.queries),
             ("/_sim/{dialect}/settings", ["GET", "POST"], self.settings),
             ("/_sim/{dialect}/files", ["POST"], self.add_file),
@@ -152,6 +154,12 @@ class Admin:
         if request.method == "DELETE":
             account.calls.clear()
         return answer(account.calls)
+
+    async def traffic(self, request: Request) -> Response:
+        account = self._account(request)
+        if request.method == "DELETE":
+            account.download_bytes = 0
+        return answer({"download_bytes": account.download_bytes})
 
     async def queries(self, request: Request) -> Response:
         account = self._account(request)

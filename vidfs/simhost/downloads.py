@@ -163,6 +163,7 @@ class MediaNode:
             if not piece:
                 break
             at += len(piece)
+            self.account.download_bytes += len(piece)
             await send({"type": "http.response.body", "body": piece, "more_body": at < stop})
             if scope["state"]["transport"].is_closing():
                 raise Disconnected

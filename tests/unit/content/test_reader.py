@@ -71,14 +71,41 @@ async def read_all(reader: RemoteReader, step: int = 128 * 1024) -> bytes:
     return b"".join(parts)
 
 
-def test_a_sequential_read_is_one_request_and_right(bench: Bench) -> None:
+def test_a_sequential_read_is_three_requests_and_right(bench: Bench) -> None:
     async def main() -> None:
         async with bench.reading() as reader:
             assert await read_all(reader) == CONTENT
 
     run(main)
-    assert bench.host.calls["open_stream"] == 1
+    asked = [(stream.asked_byte, stream.asked_stop) for stream in bench.host.streams]
+    assert [start for start, _ in asked[1:]] == [stop for _, stop in asked[:-1]]
+    assert len(asked) == 3
+    assert asked[-1][1] is None
     assert bench.host.links == 1
+
+
+def test_whoever_looks_at_head_and_index_has_little_downloaded(bench: Bench) -> None:
+    async def main() -> None:
+        async with bench.reading() as reader:
+            await check(reader, 0, 100_000)
+            await check(reader, SIZE - 200_000, 200_000)
+            await check(reader, 100_000, 50_000)
+            await trio.sleep(30)
+
+    run(main)
+    assert len(bench.host.streams) == 2
+    assert sum(stream.given_bytes for stream in bench.host.streams) <= 6 * CHUNK_BYTES
+
+
+def test_a_link_that_expires_between_requests_is_renewed(bench: Bench) -> None:
+    async def main() -> None:
+        async with bench.reading() as reader:
+            await check(reader, 0, 1000)
+            bench.host.on("open_stream", raising(AccessDeniedError("expired")))
+            assert await read_all(reader) == CONTENT
+
+    run(main)
+    assert bench.host.links == 2
 
 
 def test_what_was_read_is_not_fetched_again(bench: Bench) -> None:
@@ -86,10 +113,11 @@ def test_what_was_read_is_not_fetched_again(bench: Bench) -> None:
         async with bench.reading() as reader:
             await read_all(reader)
         async with bench.reading() as reader:
+            before = bench.host.calls["open_stream"]
             assert await read_all(reader) == CONTENT
+            assert bench.host.calls["open_stream"] == before
 
     run(main)
-    assert bench.host.calls["open_stream"] == 1
 
 
 def test_many_readers_of_one_place_cost_one_request(bench: Bench) -> None:
@@ -124,7 +152,7 @@ def test_a_player_that_looks_at_the_end_keeps_its_first_stream(bench: Bench) -> 
             assert await read_all(reader) == CONTENT
 
     run(main)
-    assert bench.host.calls["open_stream"] <= 3
+    assert bench.host.calls["open_stream"] <= 4
     assert bench.host.links == 1
 
 
@@ -508,7 +536,7 @@ def test_the_cache_stays_bounded_while_one_file_is_read(bench: Bench, tmp_path: 
 
     run(main)
     assert most <= 16 * CHUNK_BYTES
-    assert bench.host.calls["open_stream"] == 1
+    assert bench.host.calls["open_stream"] == 3
 
 
 @pytest.mark.parametrize("room", [0, 3, 20])
