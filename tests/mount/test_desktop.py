@@ -130,3 +130,55 @@ def test_a_walk_over_many_folders_makes_few_thumbnails(
             pytest.skip("this machine is too busy for a walk")
         made = {file.name for file in (vidfs.root / "desktop-cache").rglob("*.png")}
         assert 3 <= len(made) <= 100
+
+
+def gio(*words: object) -> subprocess.CompletedProcess[str]:
+    if shutil.which("gio") is None:
+        pytest.skip("gio is not installed")
+    return subprocess.run(
+        ["gio", *map(str, words)], capture_output=True, text=True, timeout=30, check=False
+    )
+
+
+def test_glibs_file_operations_work(
+    simhost: Simhost, mounted: Mounted, vidfs: Program, tmp_path: Path
+) -> None:
+    film = tmp_path / "film.mp4"
+    film.write_bytes(b"film" * 100_000)
+    with mounted("xvs") as mount:
+        steps = [
+            gio("mkdir", mount.path / "Films"),
+            gio("copy", film, mount.path / "Films"),
+            gio("rename", mount.path / "Films/film.mp4", "b.mp4"),
+            gio("copy", mount.path / "Films/b.mp4", mount.path / "c.mp4"),
+            gio("move", mount.path / "c.mp4", mount.path / "Films/d.mp4"),
+            gio("remove", mount.path / "Films/b.mp4"),
+        ]
+        assert [(step.returncode, step.stderr) for step in steps] == [(0, "")] * len(steps)
+        listed = gio("list", "-l", mount.path / "Films").stdout
+        assert listed == "d.mp4\t400000\t(regular)\n"
+        assert "filesystem::type: fuse" in gio("info", "-f", mount.path).stdout
+        mount.wait()
+    assert {path: file["size"] for path, file in simhost.files("xvs").items()} == {
+        "Films/d.mp4": 400_000
+    }
+
+
+@pytest.mark.parametrize("other_files", ["reject", "upload"])
+def test_there_is_no_trash_can_and_nothing_is_lost(
+    simhost: Simhost, mounted: Mounted, other_files: str
+) -> None:
+    simhost.add_file("xvs", "a.mp4", b"film")
+    with mounted("xvs", other_files=other_files) as mount:
+        done = gio("trash", mount.path / "a.mp4")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "Unable to find or create trash directory" in done.stderr
+        with pytest.raises(PermissionError):
+            (mount.path / ".Trash").mkdir()
+        (mount.path / "Films").mkdir()
+        (mount.path / "Films" / ".Trash-1000").mkdir()
+        (mount.path / ".Trashy").mkdir()
+        assert (mount.path / "a.mp4").read_bytes() == b"film"
+    assert {folder["path"] for folder in simhost.tree("xvs")["folders"]} == {
+        *("Films", "Films/.Trash-1000", ".Trashy")
+    }

@@ -8,6 +8,7 @@ method is safe to run many times at once. Built of parts that own one thing each
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -24,6 +25,7 @@ from vidfs.errors import (
     AccessDeniedError,
     HostError,
     IsFolderError,
+    NamespaceAbilityError,
     NotFoundError,
     ReadOnlyError,
     SpoolError,
@@ -69,6 +71,7 @@ _LIST_AHEAD_PARALLEL = 48
 """Folders listed ahead at once. More than the calls that the transport lets out: while some
 answers are being merged, others are on their way (16 of each took half as long again)."""
 _WATCHED_S = 600.0  # so long after somebody last looked, news of the host are asked for
+_TRASH_CAN = re.compile(r"\.Trash(-[0-9]+)?")  # freedesktop's trash specification
 _ATIMES_MAX = 4096  # access times that somebody set; reading sets none
 
 
@@ -380,8 +383,15 @@ class Volume:
         return fh, self._attr(node)
 
     async def make_folder(self, parent: Inode, name: str) -> Attr:
+        """Errors: NamespaceAbilityError also for a trash can of file managers.
+
+        They put notes into it that no video host takes; refused, they offer to delete.
+        """
         self._check_writable()
-        return self._attr(await self._changes.make_folder(self._get_folder(parent), name))
+        folder = self._get_folder(parent)
+        if folder is self._root and _TRASH_CAN.fullmatch(name):
+            raise NamespaceAbilityError("file managers have no trash can here")
+        return self._attr(await self._changes.make_folder(folder, name))
 
     async def unlink(self, parent: Inode, name: str) -> None:
         self._check_writable()
