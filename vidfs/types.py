@@ -39,6 +39,7 @@ class JobState(StrEnum):
     SENDING = "sending"  # an attempt is under way, or was when the daemon died
     CONFIRMING = "confirming"  # the host gave a code; title and folder being verified
     DONE = "done"  # at the host
+    CHANGING = "changing"  # no upload: the host is being asked to remove or rename the file
     PARKED = "parked"  # needs a person: the reason stands beside it
 
 

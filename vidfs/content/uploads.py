@@ -151,9 +151,9 @@ class UploadQueue:
     def find(self, job_id: int) -> Job | None:
         return self._jobs.get(job_id)
 
-    def find_of(self, inode: Inode) -> Job | None:
-        """The job whose bytes are *inode*'s."""
-        return next((job for job in self._jobs.values() if job.inode == inode), None)
+    def jobs_of(self, inode: Inode) -> Sequence[Job]:
+        """The jobs that are about *inode*'s bytes: one, but for what a crash left."""
+        return [job for job in self._jobs.values() if job.inode == inode]
 
     def add(self, job: Job) -> None:
         """A new row of the journal."""

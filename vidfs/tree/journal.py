@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 
+from vidfs.errors import SpoolError
 from vidfs.tree.store import Store
-from vidfs.types import Inode, Job, JobState
+from vidfs.types import Inode, Job, JobState, NodeKind
 
 _COLUMNS = (
     "inode, state, clean, size, sha1, sha256, attempts, reason, not_before, sent_folder,"
@@ -64,6 +65,16 @@ class SqlJournal:
     def drop(self, job: Job) -> None:
         self._store.db.execute("DELETE FROM job WHERE id=?", (job.id,))
 
+    def drop_hollow(self) -> None:
+        """Remove files from the tree that neither the host nor a row has bytes of: they were
+        being made when the daemon died."""
+        with suppress(SpoolError):
+            self._store.db.execute(
+                "DELETE FROM node WHERE kind=? AND remote IS NULL AND NOT EXISTS"
+                " (SELECT 1 FROM job WHERE job.inode=node.inode)",
+                (NodeKind.FILE,),
+            )
+
     def find_boot(self) -> str | None:
         """What `save_boot` was told last, None if never."""
         return self._store.find_meta(_BOOT)
@@ -74,8 +85,18 @@ class SqlJournal:
             self._store.save_meta(_BOOT, boot_id)
 
     def load(self) -> Sequence[Job]:
-        """All rows, oldest first."""
-        rows = self._store.db.execute(f"SELECT id, {_COLUMNS} FROM job ORDER BY id")
+        """All uploads, oldest first."""
+        return self._load("state<>?")
+
+    def load_changing(self) -> Sequence[Job]:
+        """What the host was being asked to change, oldest first (`volume/unfinished.py`)."""
+        return self._load("state=?")
+
+    def _load(self, condition: str) -> Sequence[Job]:
+        rows = self._store.db.execute(
+            f"SELECT id, {_COLUMNS} FROM job WHERE {condition} ORDER BY id",
+            (JobState.CHANGING.value,),
+        )
         return [_to_job(row) for row in rows]
 
 

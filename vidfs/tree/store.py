@@ -88,7 +88,7 @@ CREATE TABLE trash (
 CREATE TABLE job (
     id          INTEGER PRIMARY KEY AUTOINCREMENT, -- also names the spool file
     inode       INTEGER,           -- whose bytes; NULL: only the outcome is left to settle
-    state       TEXT NOT NULL,     -- JobState
+    state       TEXT NOT NULL,     -- JobState; `changing`: see volume/unfinished.py
     clean       INTEGER NOT NULL,  -- 0: while writing: written since a descriptor was closed,
                                    -- parked or local: cut off, only a person may send it
     size        INTEGER NOT NULL,  -- bytes, true from 'sealed' on

@@ -125,6 +125,7 @@ class Tree:
         self._nursery: trio.Nursery | None = None
         self._session_at = clock()
         self._moves = {move.old: move for move in store.load_moves()}
+        self._doubted: set[Inode] = set()
         self.root = self._adopt_root()
 
     def _adopt_root(self) -> Node:
@@ -269,11 +270,12 @@ class Tree:
             await self.refresh(folder)
             return
         age_s = self._clock() - listed_at
-        if 0 <= age_s < self._settings.dir_ttl_s:
-            return
-        if age_s < self._settings.dir_stale_s or listed_at < self._session_at:
-            self.refresh_soon(folder)
-            return
+        if folder.inode not in self._doubted:
+            if 0 <= age_s < self._settings.dir_ttl_s:
+                return
+            if age_s < self._settings.dir_stale_s or listed_at < self._session_at:
+                self.refresh_soon(folder)
+                return
         try:
             await self.refresh(folder)
         except TransientHostError as error:
@@ -383,6 +385,7 @@ class Tree:
                 await wait_all_tasks_blocked()
             if folder.linked:
                 Merge(self, folder, listing).run()
+                self._doubted.discard(folder.inode)
 
     async def _list_whole(self, folder: Node) -> Listing:
         """*folder* at the host, with what is still on its way there. Errors: HostNotFoundError."""
@@ -563,6 +566,12 @@ class Tree:
             self._touch(parent)
         self._folders.pop(node.inode, None)
         self._listed_at.pop(node.inode, None)
+
+    def doubt(self, folder: Node) -> None:
+        """What became of our last change to *folder*, or in it? The host is asked, and believed."""
+        folder.unsettled_since = folder.stale_title = None
+        self._save(folder)
+        self._doubted.update((folder.inode, folder.parent))
 
     def bury(self, kind: NodeKind, remote: str) -> None:
         """Remember that we deleted *remote*, which no node stands for."""

@@ -38,6 +38,7 @@ from vidfs.volume.files import Files
 from vidfs.volume.moves import FolderMoves
 from vidfs.volume.settings import VolumeSettings
 from vidfs.volume.trash import Trash
+from vidfs.volume.unfinished import Unfinished
 from vidfs.volume.writeback import LocalFile, Writeback
 
 log = logging.getLogger(__name__)
@@ -57,6 +58,7 @@ class Changes:
         writeback: Writeback,
         trash: Trash,
         listener: TreeListener,
+        unfinished: Unfinished,
         settings: VolumeSettings,
         default_extension: str,
     ) -> None:
@@ -66,6 +68,7 @@ class Changes:
         self._cache = cache
         self._writeback = writeback
         self._trash = trash
+        self._unfinished = unfinished
         self._settings = settings
         self._default_extension = default_extension
         self._locks: dict[Inode, trio.Lock] = {}
@@ -100,11 +103,12 @@ class Changes:
                 raise ExistsError(f"{name} exists")
             if not self._host.capabilities.create_folder:
                 raise NamespaceAbilityError(f"{self._host.name} can't create folders")
-            with change_deadline():
-                folder_id = await self._host.create_folder(FolderId(folder.remote or ""), name)
-            node = self._tree.find_by_remote(NodeKind.FOLDER, folder_id)
-            if node is None:
-                node = self._tree.add_folder(folder, name, folder_id)
+            with self._unfinished.noted(folder):
+                with change_deadline():
+                    folder_id = await self._host.create_folder(FolderId(folder.remote or ""), name)
+                node = self._tree.find_by_remote(NodeKind.FOLDER, folder_id)
+                if node is None:
+                    node = self._tree.add_folder(folder, name, folder_id)
             return node
 
     # --- removing ----------------------------------------------------------------------------
@@ -118,15 +122,18 @@ class Changes:
 
     async def _remove_file(self, node: Node) -> None:
         """Take *node* from the host and from the tree."""
-        code = FileCode(node.remote) if node.remote is not None else None
-        if code is not None:
-            self._check_may_delete()
-            if self._writeback.is_confirming(node):
-                # The host is being asked to put it right: it is removed behind that.
-                self._trash.note(node)
-                self._cache.forget(code)
-                self._writeback.removed(node, deleted=None)
-                return
+        if node.remote is None:
+            self._writeback.removed(node, deleted=None)
+            return
+        self._check_may_delete()
+        code = FileCode(node.remote)
+        if self._writeback.is_confirming(node):
+            # The host is being asked to put it right: it is removed behind that.
+            self._trash.note(node)
+            self._cache.forget(code)
+            self._writeback.removed(node, deleted=None)
+            return
+        with self._unfinished.noted(node):
             async with self._locked(node):
                 with change_deadline():
                     try:
@@ -134,7 +141,7 @@ class Changes:
                     except HostNotFoundError:
                         log.info("%s was already gone from the host", node.name)
             self._cache.forget(code)
-        self._writeback.removed(node, deleted=code)
+            self._writeback.removed(node, deleted=code)
 
     def _check_may_delete(self) -> None:
         if self._settings.delete_deny:
@@ -150,13 +157,14 @@ class Changes:
     async def _remove_folder(self, node: Node) -> None:
         """Remove *node*, whose own lock is held, so that nothing is put into it meanwhile."""
         self._check_may_delete()
-        with change_deadline():
-            # A host's own deletion takes the videos inside with it: look for certain.
-            await self._tree.refresh_newest(node)
-            if self._tree.entries(node):
-                raise NotEmptyError(f"{node.name} is not empty")
-            await self._remove_emptied(node)
-        self._tree.remove(node)
+        with self._unfinished.noted(node):
+            with change_deadline():
+                # A host's own deletion takes the videos inside with it: look for certain.
+                await self._tree.refresh_newest(node)
+                if self._tree.entries(node):
+                    raise NotEmptyError(f"{node.name} is not empty")
+                await self._remove_emptied(node)
+            self._tree.remove(node)
 
     async def _remove_emptied(self, node: Node) -> None:
         """Remove a folder that was seen empty. A host may lag behind its own deletions."""
@@ -215,13 +223,14 @@ class Changes:
         if by_files:
             await self.moves.move(node, target, name)
             return
-        with change_deadline():
-            await self._host.edit_folder(
-                FolderId(node.remote),
-                name=name if renames else None,
-                parent=FolderId(target.remote or "") if moves else None,
-            )
-        self._tree.move(node, target, name, title=name)
+        with self._unfinished.noted(node, target=target, name=name):
+            with change_deadline():
+                await self._host.edit_folder(
+                    FolderId(node.remote),
+                    name=name if renames else None,
+                    parent=FolderId(target.remote or "") if moves else None,
+                )
+            self._tree.move(node, target, name, title=name)
 
     async def _rename_file(self, node: Node, target: Node, name: str, victim: Node | None) -> None:
         if _extension_differs(node.name, name) or node.remote is None:
@@ -240,18 +249,21 @@ class Changes:
             raise MoveAbilityError(f"{self._host.name} can't move files")
         if title != node.title and not can.rename_file:
             raise NamespaceAbilityError(f"{self._host.name} can't rename files")
-        if title != node.title or moves:
-            async with self._locked(node):
-                with change_deadline():
-                    await self._host.edit_file(
-                        FileCode(node.remote),
-                        title=title if title != node.title else None,
-                        folder=FolderId(target.remote or "") if moves else None,
-                    )
-        # The host has done it: from here on nothing may fail, so the old file is removed behind.
-        if victim is not None:
-            self._writeback.removed(victim, deleted=None)
-        self._tree.move(node, target, name, title=title)
+        with self._unfinished.noted(node, target=target, name=name):
+            if title != node.title or moves:
+                async with self._locked(node):
+                    with change_deadline():
+                        await self._host.edit_file(
+                            FileCode(node.remote),
+                            title=title if title != node.title else None,
+                            folder=FolderId(target.remote or "") if moves else None,
+                        )
+            # The host has done it: from here on nothing may fail, so the old file is removed
+            # behind.
+            with self._writeback.transaction():
+                if victim is not None:
+                    self._writeback.removed(victim, deleted=None)
+                self._tree.move(node, target, name, title=title)
         self._writeback.renamed(node)
 
     async def _rename_local(

@@ -58,6 +58,7 @@ from vidfs.volume.files import Files
 from vidfs.volume.settings import Attr, Space, UploadStatus, VolumeSettings, VolumeStatus
 from vidfs.volume.thumbnails import Thumbnails
 from vidfs.volume.trash import Trash
+from vidfs.volume.unfinished import Unfinished
 from vidfs.volume.writeback import Writeback
 
 log = logging.getLogger(__name__)
@@ -107,12 +108,13 @@ class Volume:
         self._default_extension = "" if any_file else settings.default_extension
         self.tree = self._make_tree()
         trash = Trash(self.tree, host)
+        journal = SqlJournal(self._store)
         self.writeback = Writeback(
             tree=self.tree,
             host=host,
             spool=self._spool,
             cache=self._cache,
-            journal=SqlJournal(self._store),
+            journal=journal,
             trash=trash,
             settings=settings,
             default_extension=self._default_extension,
@@ -145,6 +147,8 @@ class Volume:
             writeback=self.writeback,
             settings=settings,
         )
+        unfinished = Unfinished(self.tree, journal, self.writeback)
+        unfinished.resume()
         self._changes = Changes(
             tree=self.tree,
             host=host,
@@ -153,6 +157,7 @@ class Volume:
             writeback=self.writeback,
             trash=trash,
             listener=self,
+            unfinished=unfinished,
             settings=settings,
             default_extension=self._default_extension,
         )

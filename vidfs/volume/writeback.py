@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
+from functools import partial
 
 import trio
 
@@ -90,6 +91,7 @@ class Writeback:
         self._locals: dict[Inode, LocalFile] = {}
         self._editing: dict[FileCode, trio.Event] = {}  # new uploads that are being put right
         self.note = ""  # what the person who mounts should know
+        journal.drop_hollow()
         jobs = journal.load()
         self.queue = UploadQueue(
             host=host,
@@ -212,14 +214,7 @@ class Writeback:
 
     def create(self, node: Node) -> LocalFile:
         """An empty file for *node* in the spool."""
-        lost = self.queue.find_of(node.inode)
-        with self._journal.transaction():
-            # Its bytes are missing: these take their place.
-            obsolete = self.queue.end(lost) if lost is not None else []
-            job = self._journal.create(node.inode, JobState.WRITING)
-            job.obsolete = obsolete
-            if obsolete:
-                self._journal.save(job)
+        job = self._new_job(node)
         try:
             file = self._spool.create(job.id)
         except SpoolError:
@@ -229,8 +224,19 @@ class Writeback:
 
     def adopt_staged(self, node: Node) -> LocalFile:
         """The staged bytes of *node* become its file in the spool."""
-        job = self._journal.create(node.inode, JobState.WRITING)
+        job = self._new_job(node)
         return self._keep(node, job, self._spool.take_staged(node.inode, job.id))
+
+    def _new_job(self, node: Node) -> Job:
+        """A row for bytes of *node*. Another's has lost its bytes, or was about the older ones
+        at the host: this one takes its place."""
+        with self._journal.transaction():
+            job = self._journal.create(node.inode, JobState.WRITING)
+            for other in self.queue.jobs_of(node.inode):
+                job.obsolete += self.queue.end(other)
+            if job.obsolete:
+                self._journal.save(job)
+        return job
 
     def _keep(self, node: Node, job: Job, file: SpoolFile) -> LocalFile:
         self.queue.add(job)
@@ -307,14 +313,14 @@ class Writeback:
         """*node* is being removed: once the open transaction is committed its upload ends, and
         its bytes go when nobody has them open.
 
-        Returns the codes that its job would have removed or has just made at the host.
+        Returns the codes that its jobs would have removed or have just made at the host.
         """
         local = self._locals.get(node.inode)
-        job = local.job if local is not None else self.queue.find_of(node.inode)
-        if job is None:
-            return []
-        codes = self.queue.end(job)
-        self._journal.after_commit(lambda: self._gave_up(job, local))
+        codes: list[FileCode] = []
+        for job in self.queue.jobs_of(node.inode):
+            codes += self.queue.end(job)
+            file = local if local is not None and local.job is job else None
+            self._journal.after_commit(partial(self._gave_up, job, file))
         return codes
 
     def _gave_up(self, job: Job, local: LocalFile | None) -> None:
@@ -354,20 +360,30 @@ class Writeback:
         obsolete = list(job.obsolete)
         try:
             with self._journal.transaction():
-                codes = self._give_up(victim)
-                if victim.remote is not None:
-                    codes.append(FileCode(victim.remote))
-                for name, value in self._tree.load_extra(victim).items():
-                    if name in self._host.capabilities.edit_fields:
-                        self._tree.set_extra(node, name, value)
+                for attribute, value in self._tree.load_extra(victim).items():
+                    if attribute in self._host.capabilities.edit_fields:
+                        self._tree.set_extra(node, attribute, value)
                 name = victim.name
-                self._tree.remove(victim)
+                codes = self.displace(victim)
                 job.obsolete.extend(code for code in codes if code not in job.obsolete)
                 self._journal.save(job)
                 self._tree.move(node, target, name, title=None)
         except BaseException:
             job.obsolete[:] = obsolete
             raise
+
+    def displace(self, victim: Node) -> list[FileCode]:
+        """*victim* leaves the tree. Returns what is to go at the host once that has what takes
+        its place."""
+        codes = self._give_up(victim)
+        if victim.remote is not None and victim.remote not in codes:
+            codes.append(FileCode(victim.remote))
+        self._tree.remove(victim)
+        return codes
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """All that is changed inside, in tree and queue, is one step."""
+        return self._journal.transaction()
 
     def _let_go(self, local: LocalFile) -> None:
         if local.handles:
@@ -584,9 +600,9 @@ class Writeback:
     def finished(self, job: Job) -> None:
         node = self._node_of(job)
         local = self._locals.get(node.inode)
-        log.info("uploaded %s (%d bytes)", node.name, job.size_bytes)
         if local is None or local.job is not job:
             return
+        log.info("uploaded %s (%d bytes)", node.name, job.size_bytes)
         assert job.code is not None
         self._cache.adopt(job.code, self._spool.path_of(job.id), job.size_bytes)
         local.done = True

@@ -339,3 +339,16 @@ def test_a_full_catalogue_is_told_to_who_writes_and_ends_nothing(
 
     run(main)
     assert rig.at_host() == {"a.mp4": b"film"}
+
+
+def test_a_file_that_was_only_named_when_the_daemon_died_is_not_there(rig: Rig) -> None:
+    async def main() -> None:
+        async with rig.open(gentle=False) as volume:
+            volume.tree.add_file(volume.tree.root, "a.mp4")  # and died before its row was written
+        async with rig.open() as volume:
+            assert await volume.lookup(ROOT_INODE, "a.mp4") is None
+            await rig.write("a.mp4", b"film")
+            assert await volume.wait_uploads() == 0
+        assert rig.at_host() == {"a.mp4": b"film"}
+
+    run(main)

@@ -1,0 +1,180 @@
+"""Changes that the host was being asked for when the daemon died."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+import trio
+
+from tests.unit.volume.test_volume import Rig, run
+from vidfs.errors import HostNotFoundError
+from vidfs.types import ROOT_INODE
+from vidfs.volume import Volume
+
+Change = Callable[[Volume], Awaitable[object]]
+WHEN = ("before", "after")
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Rig:
+    return Rig(tmp_path)
+
+
+def died_during(rig: Rig, call: str, when: str, change: Change) -> None:
+    """*change*, and the end of the daemon *before* or *after* the host did its work."""
+    reached = trio.Event()
+
+    async def hang() -> None:
+        reached.set()
+        await trio.sleep_forever()
+
+    async def main() -> None:
+        async with rig.open(gentle=False) as volume, trio.open_nursery() as nursery:
+            await rig.names()
+            rig.host.on(call, hang, when=when)
+            nursery.start_soon(change, volume)
+            await reached.wait()
+            nursery.cancel_scope.cancel()
+
+    run(main)
+
+
+def next_start(rig: Rig) -> list[str]:
+    """The names in the root once the queue is empty; nothing may be left to do or be noted."""
+    names: list[str] = []
+
+    async def main() -> None:
+        async with rig.open() as volume:
+            before = await rig.names()
+            assert await volume.wait_uploads() == 0
+            names.extend(await rig.names())
+            assert names == before, "shown at once as it will be"
+            assert volume.writeback._journal.load_changing() == []
+
+    run(main)
+    return names
+
+
+@pytest.mark.parametrize("when", WHEN)
+def test_a_removal_is_finished(rig: Rig, when: str) -> None:
+    rig.host.add("a.mp4")
+    rig.host.add("b.mp4")
+    died_during(rig, "delete_file", when, lambda volume: volume.unlink(ROOT_INODE, "a.mp4"))
+    assert next_start(rig) == ["b.mp4"]
+    assert list(rig.at_host()) == ["b.mp4"]
+
+
+@pytest.mark.parametrize("when", WHEN)
+def test_a_file_that_was_just_uploaded_is_removed_with_what_its_rewrite_left(
+    rig: Rig, when: str
+) -> None:
+    """No listing has shown it yet, so none would take it out of the tree."""
+
+    async def upload() -> None:
+        async with rig.open() as volume:
+            await rig.write("a.mp4", b"one")
+            await volume.wait_uploads()
+            await rig.write("a.mp4", b"")  # its older bytes stay at the host until it has new ones
+
+    run(upload)
+    died_during(rig, "delete_file", when, lambda volume: volume.unlink(ROOT_INODE, "a.mp4"))
+    assert next_start(rig) == []
+    assert rig.at_host() == {}
+
+
+@pytest.mark.parametrize("when", WHEN)
+def test_a_rename_over_another_file_is_finished(rig: Rig, when: str) -> None:
+    rig.host.add("a.mp4", b"new")
+    rig.host.add("b.mp4", b"old")
+    died_during(rig, "edit_file", when, lambda v: rename(v, "a.mp4", "b.mp4"))
+    assert next_start(rig) == ["b.mp4"]
+    assert rig.at_host() == {"b.mp4": b"new"}
+
+
+def test_half_of_a_move_is_finished(rig: Rig) -> None:
+    """Some hosts take a call for the folder and another for the title."""
+    folder = rig.host.add_folder("Films")
+    rig.host.add("b.mp4", b"other", folder)
+    code = rig.host.add("b.mp4", b"film")
+
+    async def move(volume: Volume) -> None:
+        films = await volume.lookup(ROOT_INODE, "Films")
+        assert films is not None
+        await volume.rename(ROOT_INODE, "b.mp4", films.inode, "c.mp4", replace=True)
+
+    died_during(rig, "edit_file", "before", move)
+    rig.host.change(code, folder=folder)
+    assert next_start(rig) == ["Films"]
+    assert rig.host.titles(folder) == ["b.mp4", "c.mp4"]
+    assert rig.host.stored[code].file.title == "c.mp4"
+
+
+def test_a_file_that_is_rewritten_meanwhile_replaces_what_the_rename_did(rig: Rig) -> None:
+    rig.host.add("a.mp4", b"new")
+    rig.host.add("b.mp4", b"old")
+    died_during(rig, "edit_file", "before", lambda v: rename(v, "a.mp4", "b.mp4"))
+
+    async def main() -> None:
+        async with rig.open() as volume:
+            await rig.write("b.mp4", b"newest")
+            assert await volume.wait_uploads() == 0
+
+    run(main)
+    assert next_start(rig) == ["b.mp4"]
+    assert rig.at_host() == {"b.mp4": b"newest"}
+
+
+def test_a_rename_that_the_host_refused_leaves_no_note(rig: Rig) -> None:
+    async def main() -> None:
+        async with rig.open() as volume:
+            await rig.write("a.mp4", b"x")
+            await volume.wait_uploads()
+            rig.host.stored.clear()
+            with pytest.raises(HostNotFoundError):
+                await rename(volume, "a.mp4", "b.mp4")
+            assert volume.writeback._journal.load_changing() == []
+
+    run(main)
+
+
+@pytest.mark.parametrize("when", WHEN)
+def test_a_folder_being_made_is_not_made_twice(rig: Rig, when: str) -> None:
+    died_during(rig, "create_folder", when, lambda volume: volume.make_folder(ROOT_INODE, "Films"))
+
+    async def main() -> None:
+        async with rig.open() as volume:
+            if await volume.lookup(ROOT_INODE, "Films") is None:
+                await volume.make_folder(ROOT_INODE, "Films")
+
+    run(main)
+    assert [folder.name for folder in rig.host.folders.values()] == ["Films"]
+
+
+@pytest.mark.parametrize("when", WHEN)
+def test_of_a_folder_being_removed_the_host_says_whether_it_is_there(rig: Rig, when: str) -> None:
+    async def make() -> None:
+        async with rig.open() as volume:
+            await volume.make_folder(ROOT_INODE, "Films")
+
+    run(make)
+    died_during(
+        rig, "delete_folder", when, lambda volume: volume.remove_folder(ROOT_INODE, "Films")
+    )
+    assert next_start(rig) == [folder.name for folder in rig.host.folders.values()]
+
+
+@pytest.mark.parametrize("when", WHEN)
+def test_of_a_folder_being_renamed_the_host_says_its_name(rig: Rig, when: str) -> None:
+    async def make() -> None:
+        async with rig.open() as volume:
+            await volume.make_folder(ROOT_INODE, "Films")
+
+    run(make)
+    died_during(rig, "edit_folder", when, lambda v: rename(v, "Films", "Movies"))
+    assert next_start(rig) == [folder.name for folder in rig.host.folders.values()]
+
+
+async def rename(volume: Volume, old: str, new: str) -> None:
+    await volume.rename(ROOT_INODE, old, ROOT_INODE, new, replace=True)
