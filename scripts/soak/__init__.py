@@ -1,0 +1,1 @@
+"""The crash soak behind `scripts/soak-crash`."""

@@ -1,0 +1,401 @@
+"""Rounds of operations, kills and faults on one mount, and the checks after them."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from soak.operations import FOLDERS, Dice, Operation, ToolFailedError
+from soak.shadow import (
+    Content,
+    DivergenceError,
+    Tree,
+    check_cut_off,
+    differences,
+    is_scratch,
+    load_tree,
+    make_alike,
+)
+from tests.mount.mounting import Mount, Program, Simhost
+from vidfs.app.mounts import find_lock_holder, wait_until_gone
+from vidfs.control import ask
+from vidfs.tree.names import loose_title
+
+QUEUE_S = 120.0
+_ABILITIES = frozenset({errno.EPERM, errno.EXDEV, errno.EOPNOTSUPP, errno.EMEDIUMTYPE})
+_ABILITY_WORDS = ("Operation not permitted", "Operation not supported", "Wrong medium type")
+_LAG_MS = 150
+_TRASH = ("vidfs trash", "vidfs-trash~")
+_NO_MP4 = ("doodstream", "pstream")  # leave it out of titles (API_FACTS §1.3, §3.4)
+
+
+@dataclass
+class Score:
+    operations: int = 0
+    ends: Counter[str] = field(default_factory=Counter)
+    cut_off: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+    checks: int = 0
+    faults: int = 0
+
+    def __str__(self) -> str:
+        ends = ", ".join(f"{count} {end}" for end, count in self.ends.most_common())
+        refused = ", ".join(f"{count} {error}" for error, count in self.refused.most_common())
+        return (
+            f"{self.operations} operations, {self.cut_off} of them cut off; ends: {ends};"
+            f" refused: {refused or 'none'}; {self.faults} connections dropped;"
+            f" {self.checks} comparisons with the host"
+        )
+
+
+class Killer:
+    """SIGKILL for *pid* after a while, from a thread, wherever the mount's user is then."""
+
+    def __init__(self, pid: int, after_s: float) -> None:
+        self._pid = pid
+        self._over = threading.Event()
+        self.fired = threading.Event()
+        self._thread = threading.Thread(target=self._run, args=(after_s,), daemon=True)
+        self._thread.start()
+
+    def _run(self, after_s: float) -> None:
+        if not self._over.wait(after_s):
+            os.kill(self._pid, signal.SIGKILL)
+            self.fired.set()
+
+    def wait(self) -> None:
+        self._thread.join()
+
+
+class Soak:
+    """One account under fire. Enter it, then run `round` as often as wanted, then `check`."""
+
+    def __init__(
+        self,
+        root: Path,
+        dialect: str,
+        seed: int,
+        *,
+        drops: Sequence[str] = ("drop-before", "drop-after"),
+    ) -> None:
+        """*drops*: after "drop-before" an upload is only sent again when the host has had time
+        to come up with it, which takes 15 s."""
+        self._root = root
+        self._dialect = dialect
+        self._drops = drops
+        self._random = random.Random(f"{seed} {dialect}")
+        self.score = Score()
+        self.plain = root / "plain"
+        self._before = root / "before"
+        sources = root / "sources"
+        for folder in (self.plain, sources, root / "program"):
+            folder.mkdir(parents=True)
+        self._simhost = Simhost(root / "host")
+        self._program = Program(root / "program", self._simhost.config_file)
+        self._mount = Mount(root / "program" / "mnt", dialect, self._program)
+        self._mount.path.mkdir()
+        self._makes_folders = dialect != "fruithosted"
+        self._dice = Dice(f"{seed} {dialect} dice", sources, folders=self._makes_folders)
+        self._recent: deque[str] = deque(maxlen=60)
+        self._lag_s = 0.0
+
+    @contextmanager
+    def running(self) -> Iterator[Soak]:
+        try:
+            for folder in FOLDERS:
+                (self.plain / folder).mkdir(parents=True)
+                self._simhost.request("POST", f"{self._dialect}/folders", path=folder)
+            if self._random.random() < 0.3:
+                self._simhost.set(listing_lag_ms=_LAG_MS)
+                self._lag_s = 2 * _LAG_MS / 1000
+                time.sleep(self._lag_s)
+            self._start()
+            yield self
+        finally:
+            self._program.take_away(self._mount)
+            self._simhost.stop()
+
+    # --- one round -------------------------------------------------------------------------------
+
+    def round(self, number: int) -> None:
+        """Errors: DivergenceError."""
+        self._note(f"--- round {number}")
+        self._set_faults()
+        end = self._random.choices(
+            ("killed", "killed idle", "killed twice", "stopped", "unmounted", "none"),
+            (60, 15, 7, 6, 6, 6),
+        )[0]
+        self.score.ends[end] += 1
+        after_s = self._random.uniform(0.0, 0.6)
+        killer = Killer(self._mount.pid, after_s) if end.startswith("killed") else None
+        cut_off = None
+        for _ in range(self._random.randint(2, 9)):
+            if end != "killed idle" and killer is not None and killer.fired.is_set():
+                break
+            cut_off = self._operate(killer)
+            if cut_off is not None:
+                break
+        self._end(end, killer)
+        if cut_off is not None:
+            self.score.cut_off += 1
+            self._settle(*cut_off)
+        else:
+            self._compare_mount()
+
+    def _set_faults(self) -> None:
+        self._clear_faults()
+        rules = []
+        if self._random.random() < 0.6:
+            for action in self._drops:
+                call = self._random.choice(("*", "upload"))
+                rules.append(
+                    f"{self._dialect}:{call}:{action}:p={self._random.choice((0.05, 0.2))}"
+                )
+        if self._random.random() < 0.4:
+            rules.append(f"{self._dialect}:upload:slow={self._random.choice((50, 300))}")
+        self._note(f"faults: {rules}")
+        self._simhost.fault(*rules)
+
+    def _clear_faults(self) -> None:
+        fired = self._simhost.request("GET", "fault")
+        self.score.faults += sum(rule["fired"] for rule in fired if "drop" in rule["rule"])
+        self._simhost.clear_faults()
+
+    def _operate(self, killer: Killer | None) -> tuple[Operation, set[str], Tree, Tree] | None:
+        """One operation on both. Returns what is to be settled if it was cut off."""
+        operation = self._dice.draw(self.plain)
+        self._note(operation.text)
+        self.score.operations += 1
+        before = self._keep_before()
+        error = _attempt(operation, self._mount.path)
+        closed = set(operation.closed)
+        is_cut_off = error is not None and _was_killed(error, killer)
+        if isinstance(error, AssertionError) and not is_cut_off:
+            raise DivergenceError(f"{operation.text}: {error}") from error
+        plain_error = _attempt(operation, self.plain)
+        after = load_tree(self.plain)
+        if is_cut_off:
+            self._note(f"  cut off: {error}")
+            return operation, closed, before, after
+        if error is None and plain_error is not None:
+            raise DivergenceError(f"{operation.text}: a plain directory says: {plain_error}")
+        if error is not None and plain_error is None:
+            self._check_refusal(operation, error)
+            check_cut_off(operation, closed, before, after, seen := load_tree(self._mount.path))
+            make_alike(self.plain, self._mount.path, self._before, seen)
+        return None
+
+    def _check_refusal(self, operation: Operation, error: BaseException) -> None:
+        """The mount may refuse what a host can't do, and nothing else."""
+        self._note(f"  refused: {error}")
+        text = str(error)
+        known = isinstance(error, OSError) and error.errno in _ABILITIES
+        if isinstance(error, ToolFailedError):
+            known = any(word in text for word in _ABILITY_WORDS)
+        if not known:
+            raise DivergenceError(f"{operation.text} failed: {error}")
+        self.score.refused[
+            errno.errorcode.get(error.errno or 0, "?")
+            if isinstance(error, OSError) and not isinstance(error, ToolFailedError)
+            else text.rpartition(": ")[2]
+        ] += 1
+
+    def _keep_before(self) -> Tree:
+        shutil.rmtree(self._before, ignore_errors=True)
+        shutil.copytree(self.plain, self._before)
+        return load_tree(self.plain)
+
+    # --- ends and starts -------------------------------------------------------------------------
+
+    def _end(self, end: str, killer: Killer | None) -> None:
+        pid = self._mount.pid if killer is None else 0
+        if killer is not None:
+            killer.wait()
+            self._start()
+            if end == "killed twice":
+                Killer(self._mount.pid, self._random.uniform(0.0, 0.3)).wait()
+                self._start()
+        elif end == "stopped":
+            os.kill(pid, signal.SIGTERM)
+            if not wait_until_gone(self._mount.state_dir, pid, timeout_s=20):
+                raise DivergenceError("the daemon doesn't stop within 20 s of SIGTERM")
+            self._start()
+        elif end == "unmounted":
+            subprocess.run(["fusermount3", "-u", self._mount.path], check=True)
+            self._start()
+
+    def _start(self) -> None:
+        holder = find_lock_holder(self._mount.state_dir)
+        if holder and not self._mount.is_mounted():
+            pass  # goes on without its mount: it is taken over
+        elif holder:
+            wait_until_gone(self._mount.state_dir, holder, timeout_s=10)
+        options = ["-o", "debug,other_files=upload"]
+        done = self._program.run("mount", *options, self._dialect, str(self._mount.path))
+        if done.returncode:
+            raise DivergenceError(f"vidfs mount: {done.stderr}")
+
+    # --- looking ---------------------------------------------------------------------------------
+
+    def _settle(self, operation: Operation, closed: set[str], before: Tree, after: Tree) -> None:
+        """See what became of an operation that was cut off, and go on from there."""
+        self._clear_faults()
+        self._refresh_all({*before, *after})
+        seen = load_tree(self._mount.path)
+        check_cut_off(operation, closed, before, after, seen)
+        make_alike(self.plain, self._mount.path, self._before, seen)
+        half_written = {*operation.writes} - closed
+        for path in [path for path in seen if is_scratch(path)]:
+            self._note(f"  rm {path}")
+            (self._mount.path / path).unlink()
+            (self.plain / path).unlink()
+        for path in self._parked():
+            if path not in half_written:
+                raise DivergenceError(f"{path} is parked after {operation.text} was cut off")
+            self._resolve(path)
+        self._compare_mount()
+
+    def _resolve(self, path: str) -> None:
+        """End a half written file as a person would."""
+        way = self._random.choice(("retry", "rm", "rewrite"))
+        self._note(f"  {way} {path}")
+        if way == "retry":
+            self._ask("retry", path=f"/{path}")
+            return
+        for root in (self._mount.path, self.plain):
+            if way == "rm":
+                (root / path).unlink()
+            else:
+                (root / path).write_bytes(b"written anew")
+
+    def _refresh_all(self, paths: set[str]) -> None:
+        time.sleep(self._lag_s)  # a host that lags shows an operation of just now no earlier
+        self._ask("refresh", path="/")
+        for path in sorted({os.path.dirname(path) for path in paths} - {""}):
+            if (self._mount.path / path).is_dir():
+                self._ask("refresh", path=f"/{path}")
+
+    def _compare_mount(self) -> None:
+        if text := differences(load_tree(self.plain), load_tree(self._mount.path)):
+            raise DivergenceError(f"the mount is not what it must be:\n{text}")
+        if parked := self._parked():
+            raise DivergenceError(f"parked: {parked}")
+
+    def _parked(self) -> dict[str, str]:
+        return {
+            upload["path"].lstrip("/"): upload["reason"]
+            for upload in self._status()["uploads"]
+            if upload["state"] == "parked"
+        }
+
+    def _status(self) -> Mapping[str, Any]:
+        return self._ask("status")
+
+    def _ask(self, cmd: str, **args: str) -> Mapping[str, Any]:
+        return ask(self._mount.state_dir, cmd, timeout_s=QUEUE_S, **args)
+
+    def check(self) -> None:
+        """Wait for the queue; then the host must hold what the plain directory holds."""
+        self.score.checks += 1
+        if self._random.random() < 0.5:
+            self._clear_faults()
+        done = self._program.run("wait", "--timeout", f"{QUEUE_S:.0f}", str(self._mount.path))
+        if done.returncode:
+            raise DivergenceError(f"vidfs wait: {done.stderr or done.stdout}")
+        self._clear_faults()
+        self._compare_mount()
+        plain = load_tree(self.plain)
+        if text := self._host_differences(plain):
+            raise DivergenceError(f"the host is not what it must be:\n{text}")
+
+    def _host_differences(self, plain: Tree) -> str:
+        tree = self._simhost.tree(self._dialect)
+        ending = ".mp4" if self._dialect in _NO_MP4 else ""
+        plain = {path.removesuffix(ending): content for path, content in plain.items()}
+        seen: Tree = {}
+        twice = []
+        for folder in tree["folders"]:
+            if _is_shown(folder["path"]):
+                twice += [folder["path"]] * (folder["path"] in seen)
+                seen[folder["path"]] = None
+        for file in tree["files"]:
+            if _is_shown(path := file["path"].removesuffix(ending)):
+                twice += [path] * (path in seen)
+                seen[path] = Content(file["size"], file["sha1"])
+        # An empty file stays here; what it was before it was emptied stays at the host meanwhile.
+        empty = {_loose(path) for path, content in plain.items() if _is_empty(content)}
+        expected = {path: content for path, content in plain.items() if not _is_empty(content)}
+        seen = {
+            path: content
+            for path, content in seen.items()
+            if path in expected or _loose(path) not in empty
+        }
+        lines = [f"  twice: {path}" for path in twice]
+        return "\n".join(filter(None, [*lines, differences(expected, seen)]))
+
+    # --- diagnosis -------------------------------------------------------------------------------
+
+    def _note(self, line: str) -> None:
+        self._recent.append(f"{time.strftime('%H:%M:%S')} {line}")
+
+    def diagnosis(self) -> str:
+        """What happened last, what the queue holds, and where all of it is kept."""
+        log = self._mount.log().splitlines()[-60:]
+        try:
+            uploads = [str(upload) for upload in self._status()["uploads"]]
+        except Exception as error:
+            uploads = [f"no status: {error}"]
+        return "\n".join(
+            ["the last operations:", *self._recent, "uploads:", *uploads, "the log:", *log,
+             f"all of it is kept in {self._root}"]
+        )  # fmt: skip
+
+
+def _is_shown(path: str) -> bool:
+    """Whether anybody sees what is at *path* of the host. What lies in a folder that was removed
+    while it was on its way there ("?/") nobody does."""
+    return not path.startswith("?/") and not any(
+        part.startswith(_TRASH) for part in path.split("/")
+    )
+
+
+def _loose(path: str) -> str:
+    """*path* without what hosts change in titles."""
+    folder, _, name = path.rpartition("/")
+    return f"{folder}/{loose_title(name)}"
+
+
+def _is_empty(content: Content | None) -> bool:
+    return content is not None and content.size == 0
+
+
+def _attempt(operation: Operation, root: Path) -> Exception | None:
+    try:
+        operation.apply(root)
+    except (OSError, AssertionError) as error:
+        return error
+    return None
+
+
+def _was_killed(error: Exception, killer: Killer | None) -> bool:
+    """Whether *error* is that of a daemon that died under the operation."""
+    if killer is None:
+        return False
+    is_sign = isinstance(error, OSError) and (
+        error.errno in (errno.ENOTCONN, errno.ECONNABORTED)
+        or "endpoint is not connected" in str(error)
+        or "connection abort" in str(error)
+    )
+    return killer.fired.wait(5.0 if is_sign else 0.0)
