@@ -94,7 +94,7 @@ class RunningHash:
         if start < self._target:
             self._spoiled.set()
         elif start <= self._written < stop:
-            self._read_on()
+            self._read_on(start)  # never what is about to change
             self._written = stop
 
     def will_truncate(self, size_bytes: int) -> None:
@@ -108,13 +108,14 @@ class RunningHash:
         """Follow no longer: what was hashed so far is about to be taken."""
         self._is_over = True
 
-    def _read_on(self) -> None:
-        if self._written - self._target < _STEP_BYTES or self._is_over or self._spoiled.is_set():
+    def _read_on(self, end: int) -> None:
+        """Hash what is there before *end*, if it is worth it."""
+        if end - self._target < _STEP_BYTES or self._is_over or self._spoiled.is_set():
             return
         if self._step is not None and not self._step.done():
             return
         start = self._target
-        self._target = min(self._written, start + _STEP_BYTES_MAX)
+        self._target = min(end, start + _STEP_BYTES_MAX)
         with suppress(RuntimeError):  # whoever stops lets no more begin
             self._step = self._executor.submit(
                 _read_part, self._path, self._hashes, start, self._target, self._spoiled
