@@ -1,6 +1,8 @@
 """The spool: files being written or waiting for the host, one file on disk each.
 
-Owns the files `<state>/spool/<job id>`; what they mean stands in the journal. Reads and writes
+Owns the files `<state>/spool/<job id>`; what they mean stands in the journal. One of which a
+part is still at the host is called `<job id>.sparse`, with its map `<job id>.map` beside it: so
+nothing that has holes ever bears the name that is sent. Reads and writes
 are synchronous: a hop to a thread costs several times what a copy into the page cache does.
 Syncing and hashing are not: they go to a thread, on a descriptor of their own.
 """
@@ -20,9 +22,10 @@ from typing import NamedTuple
 
 import trio
 
+from vidfs.content.patches import Patch
 from vidfs.content.running_hash import Hashes, RunningHash
 from vidfs.errors import FileTooBigError, SpoolDamagedError, SpoolError, SpoolFullError
-from vidfs.types import FILE_BYTES_MAX
+from vidfs.types import FILE_BYTES_MAX, FileCode
 
 _SEALS_MAX = 4  # threads that hash at once
 _LOST = "lost"
@@ -76,8 +79,15 @@ class SpoolFile:
     The descriptor is there while it is used: thousands of files may wait for the host.
     """
 
-    def __init__(self, path: Path, fd: int, running_hash: RunningHash | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        fd: int,
+        running_hash: RunningHash | None = None,
+        patch: Patch | None = None,
+    ) -> None:
         self.path = path
+        self.patch = patch  # of a file that is not all here
         self._fd: int | None = fd
         self._running_hash = running_hash
         self.size_bytes = os.fstat(fd).st_size
@@ -106,6 +116,9 @@ class SpoolFile:
         finally:
             if written:
                 self.size_bytes = max(self.size_bytes, offset + written)
+                if self.patch is not None:
+                    with spool_errors():
+                        self.patch.wrote(offset, offset + written)
         return written
 
     def truncate(self, size_bytes: int) -> None:
@@ -115,25 +128,62 @@ class SpoolFile:
             self._running_hash.will_truncate(size_bytes)
         with spool_errors():
             os.ftruncate(self._get_fd(), size_bytes)
-        self.size_bytes = size_bytes
+            self.size_bytes = size_bytes
+            if self.patch is not None:
+                self.patch.cut(size_bytes)
+
+    def find_missing(self, offset: int, size: int) -> list[range]:
+        """Which of these bytes are still at the host."""
+        return [] if self.patch is None else self.patch.find_missing(offset, offset + size)
+
+    def fill(self, offset: int, data: bytes) -> None:
+        """Bytes from the host, for where none are here. Errors: SpoolFullError."""
+        patch = self.patch
+        assert patch is not None
+        with spool_errors():
+            for part in patch.find_missing(offset, offset + len(data)):
+                at = part.start
+                while at < part.stop:
+                    at += os.pwrite(self._get_fd(), data[at - offset : part.stop - offset], at)
+                patch.fetched(part.start, part.stop)
+
+    async def make_whole(self) -> None:
+        """Nothing is missing any more: the file gets the name that is sent. Errors: SpoolError."""
+        patch = self.patch
+        assert patch is not None
+        assert patch.find_first_missing(1) is None
+        await self.sync()
+        with spool_errors():
+            if self.patch is not None:  # else somebody else did
+                self.path = self.path.rename(self.path.with_suffix(""))
+                self.patch = None
+                patch.rest()
+                patch.path.unlink(missing_ok=True)
 
     async def sync(self) -> None:
         """Wait until everything written so far is on disk, and the file's name with it."""
         fd = os.dup(self._get_fd())
         try:
             with spool_errors():
-                await trio.to_thread.run_sync(_sync, fd, self.path.parent)
+                await trio.to_thread.run_sync(_sync, fd, self.path.parent, self._map_path)
         finally:
             os.close(fd)
+
+    @property
+    def _map_path(self) -> Path | None:
+        return self.patch.path if self.patch is not None else None
 
     def sync_now(self) -> None:
         """`sync` for who stops and can't wait otherwise."""
         with spool_errors():
-            _sync(self._get_fd(), self.path.parent)
+            _sync(self._get_fd(), self.path.parent, self._map_path)
 
     def wake(self) -> None:
         """Have a descriptor from now on, whatever becomes of the name."""
         self._get_fd()
+        if self.patch is not None:
+            with spool_errors():
+                self.patch.wake()
 
     def rest(self) -> None:
         """Do without a descriptor until it is needed again."""
@@ -141,6 +191,8 @@ class SpoolFile:
         if fd is not None:
             with suppress(OSError):
                 os.close(fd)
+        if self.patch is not None:
+            self.patch.rest()
 
     def close(self) -> None:
         self.rest()
@@ -156,8 +208,11 @@ def _open(path: Path) -> int:
         raise SpoolError(f"the spool: {error.strerror}") from error
 
 
-def _sync(fd: int, directory: Path) -> None:
+def _sync(fd: int, directory: Path, map_path: Path | None) -> None:
     os.fsync(fd)
+    if map_path is not None:
+        with suppress(FileNotFoundError), map_path.open("rb") as file:
+            os.fsync(file.fileno())
     _sync_directory(directory)
 
 
@@ -181,6 +236,18 @@ def _seal(
         hashes.feed(file.fileno(), None, stopped.is_set)
     _sync_directory(path.parent)
     return Sealed(hashes.size_bytes, hashes.sha1, hashes.sha256)
+
+
+def _is_unchanged(path: Path) -> bool:
+    """Whether *path* is the map of a file that has nothing but what the host has, too."""
+    if path.suffix != ".map":
+        return False
+    try:
+        patch = Patch.load(path, 0)
+    except (OSError, SpoolDamagedError):
+        return False
+    patch.rest()
+    return not patch.is_changed
 
 
 class Spool:
@@ -208,25 +275,50 @@ class Spool:
         self._running[job_id] = running
         return SpoolFile(self.path_of(job_id), fd, running)
 
+    def create_patch(self, job_id: int, code: FileCode, base_bytes: int) -> SpoolFile:
+        """A file of *base_bytes*, all of them still at the host under *code*."""
+        path, map_path = self._sparse_path_of(job_id), self._map_path_of(job_id)
+        with spool_errors():
+            patch = Patch.create(map_path, code, base_bytes)
+            try:
+                fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+                try:
+                    os.ftruncate(fd, base_bytes)
+                except OSError:
+                    os.close(fd)
+                    path.unlink()
+                    raise
+            except OSError:
+                patch.rest()
+                map_path.unlink()
+                raise
+        return SpoolFile(path, fd, patch=patch)
+
     def open(self, job_id: int) -> SpoolFile:
         """Errors: SpoolDamagedError if the journal knows of a file that isn't there."""
-        return SpoolFile(self.path_of(job_id), _open(self.path_of(job_id)))
+        path = self.path_of(job_id)
+        sparse_path = self._sparse_path_of(job_id)
+        if path.exists() or not sparse_path.exists():
+            return SpoolFile(path, _open(path))
+        fd = _open(sparse_path)
+        try:
+            with spool_errors():
+                patch = Patch.load(self._map_path_of(job_id), os.fstat(fd).st_size)
+        except (SpoolError, FileNotFoundError):
+            os.close(fd)
+            raise SpoolDamagedError("which of its bytes are in the spool is not known") from None
+        return SpoolFile(sparse_path, fd, patch=patch)
 
-    def staging(self, inode: int) -> Path:
-        """Where bytes are put together before any job stands for them."""
-        return self._directory / f"staging-{inode}"
+    def _sparse_path_of(self, job_id: int) -> Path:
+        return self._directory / f"{job_id}.sparse"
 
-    def take_staged(self, inode: int, job_id: int) -> SpoolFile:
-        with spool_errors():
-            self.staging(inode).rename(self.path_of(job_id))
-        return self.open(job_id)
-
-    def drop_staged(self, inode: int) -> None:
-        self.staging(inode).unlink(missing_ok=True)
+    def _map_path_of(self, job_id: int) -> Path:
+        return self._directory / f"{job_id}.map"
 
     def remove(self, job_id: int) -> None:
         self._running.pop(job_id, None)
-        self.path_of(job_id).unlink(missing_ok=True)
+        for path in (self.path_of, self._sparse_path_of, self._map_path_of):
+            path(job_id).unlink(missing_ok=True)
 
     def sweep(self, known: Collection[int]) -> Strays:
         """Clear away what no row of the journal stands for.
@@ -234,11 +326,13 @@ class Spool:
         Bytes are never removed: the catalogue may have been lost, and they be nowhere else.
         Errors: SpoolError.
         """
-        names = {_LOST, *map(str, known)}
+        stems = {_LOST, *map(str, known)}
         strays = Strays(0, [])
         with spool_errors():
-            for path in [path for path in self._directory.iterdir() if path.name not in names]:
-                if path.name.startswith("staging-") or path.stat().st_size == 0:
+            found = [path for path in self._directory.iterdir() if path.stem not in stems]
+            unchanged = {path.stem for path in found if _is_unchanged(path)}
+            for path in found:
+                if path.stem in unchanged or path.stat().st_size == 0:
                     path.unlink()
                     strays = strays._replace(removed=strays.removed + 1)
                 else:

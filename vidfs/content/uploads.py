@@ -86,6 +86,12 @@ class UploadPlan:
 class UploadTarget(Protocol):
     """What the queue asks of the layer above."""
 
+    async def complete(self, job: Job) -> None:
+        """Fetch those of *job*'s bytes that are still at the host.
+
+        Errors: VidfsError; what was fetched until then stays. Transient ones: call again.
+        """
+
     async def plan(self, job: Job) -> UploadPlan:
         """Where *job*'s bytes belong now. Errors: VidfsError parks the job."""
 
@@ -370,6 +376,7 @@ class UploadQueue:
         try:
             with scope:
                 self._check_size(job)
+                await _step(scope, self._target.complete(job))
                 sealed = await _step(scope, self._spool.seal(job.id))
                 if job.size_bytes and sealed.size_bytes != job.size_bytes:
                     raise SpoolDamagedError("the spool holds other bytes than were closed")
@@ -391,8 +398,7 @@ class UploadQueue:
     def _check_size(self, job: Job) -> None:
         """Errors: UploadRefusedError, before a file is hashed that is too large anyway."""
         bytes_max = self._host.capabilities.upload_bytes_max
-        path = self._spool.path_of(job.id)
-        if bytes_max is not None and path.exists() and path.stat().st_size > bytes_max:
+        if bytes_max is not None and job.size_bytes > bytes_max:
             raise UploadRefusedError(f"larger than the {bytes_max} bytes that the host takes")
 
     async def _work(self, job: Job, scope: trio.CancelScope) -> None:

@@ -1,7 +1,8 @@
 """Open files: where their bytes come from, and where they go.
 
 A handle reads from the spool if the node has bytes there, else through the chunk cache from
-the host. The first write to a node without bytes in the spool brings them there first.
+the host. The first write to a node without bytes in the spool makes a file there whose other
+bytes stay at the host until somebody reads them, or it is to be sent.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from dataclasses import dataclass, field
 import trio
 
 from vidfs.content.chunkcache import ChunkCache
+from vidfs.content.fetching import OtherContentError
 from vidfs.content.reader import Readers, RemoteReader
-from vidfs.content.spool import Spool, spool_errors
+from vidfs.content.spool import spool_errors
 from vidfs.errors import (
     BadHandleError,
     ContentAbilityError,
@@ -41,7 +43,6 @@ from vidfs.volume.writeback import LocalFile, Writeback
 
 log = logging.getLogger(__name__)
 
-_STAGE_BYTES = 1 << 20
 _SIZE_DEADLINE_S = 30.0
 
 
@@ -66,7 +67,6 @@ class Files:
         *,
         tree: Tree,
         host: VideoHost,
-        spool: Spool,
         cache: ChunkCache,
         readers: Readers,
         sizes: SizeFinder,
@@ -75,7 +75,6 @@ class Files:
     ) -> None:
         self._tree = tree
         self._host = host
-        self._spool = spool
         self._cache = cache
         self._readers = readers
         self._sizes = sizes
@@ -83,7 +82,7 @@ class Files:
         self._settings = settings
         self._handles: dict[int, Handle] = {}
         self._next_fh = 1
-        self._staging: dict[Inode, trio.Lock] = {}
+        self._opening: dict[Inode, trio.Lock] = {}
         self._told_unreadable = False
 
     # --- opening and closing ---------------------------------------------------------------
@@ -249,12 +248,6 @@ class Files:
 
     # --- bytes ---------------------------------------------------------------------------
 
-    def find_local_read(self, fh: int, offset: int, size: int) -> bytes | None:
-        """The bytes, if they are in the spool. Checkpoint: none."""
-        handle = self.get(fh)
-        local = self._join(handle, self._writeback.find(handle.node.inode))
-        return local.file.read(offset, size) if local is not None else None
-
     async def read(self, fh: int, offset: int, size: int) -> bytes:
         """Up to *size* bytes; fewer only at the end."""
         try:
@@ -263,14 +256,41 @@ class Files:
             return await self._read_once(fh, offset, size)
 
     async def _read_once(self, fh: int, offset: int, size: int) -> bytes:
-        data = self.find_local_read(fh, offset, size)
-        if data is not None:
-            return data
         handle = self.get(fh)
-        reader = self._get_reader(handle)
-        data = await self._read_remote(handle.node, reader, offset, size)
-        handle.has_read = handle.has_read or reader is handle.reader
-        return data
+        local = self._join(handle, self._writeback.find(handle.node.inode))
+        if local is None:
+            reader = self._get_reader(handle)
+            data = await self._read_remote(handle.node, reader, offset, size)
+            handle.has_read = handle.has_read or reader is handle.reader
+            return data
+        if local.file.find_missing(offset, size):
+            return await self._read_patched(handle, local, offset, size)
+        return local.file.read(offset, size)
+
+    async def _read_patched(
+        self, handle: Handle, local: LocalFile, offset: int, size: int
+    ) -> bytes:
+        """Bytes of a file that was changed here, part of which are still at the host."""
+        patch = local.file.patch
+        assert patch is not None
+        missing = local.file.find_missing(offset, size)
+        start, stop = missing[0].start, missing[-1].stop
+        reader = self._get_base_reader(handle, patch.code, patch.base_bytes)
+        self._readers.hold(reader)
+        try:
+            fetched = await reader.read(start, stop - start)
+        except ContentChangedError:
+            raise OtherContentError from None
+        finally:
+            self._readers.release(reader)
+        if len(fetched) != stop - start:
+            raise SpoolError("the cache lost bytes while they were being read")
+        # As it is now: somebody may have written or truncated meanwhile.
+        data = bytearray(local.file.read(offset, size))
+        for part in local.file.find_missing(offset, size):
+            found = fetched[part.start - start : part.stop - start]
+            data[part.start - offset : part.stop - offset] = found
+        return bytes(data)
 
     async def _read_remote(self, node: Node, reader: RemoteReader, offset: int, size: int) -> bytes:
         self._readers.hold(reader)  # whoever truncates meanwhile must not close it under us
@@ -305,18 +325,28 @@ class Files:
         node = handle.node
         if node.remote is None or node.size_bytes is None:
             raise ContentAbilityError(f"{node.name} has no bytes")
+        code = FileCode(node.remote)
         reader = handle.reader
-        wanted = node.remote, node.size_bytes
-        if reader is None or reader.changed or (reader.code, reader.size_bytes) != wanted:
-            if reader is not None:
-                if handle.has_read and reader.code == node.remote:
-                    raise ContentChangedError("other content than was read", call="download")
-                self._readers.release(reader)
-                handle.reader, handle.has_read = None, False
-            with spool_errors():
-                handle.reader = self._readers.acquire(FileCode(node.remote), node.size_bytes)
-        assert handle.reader is not None
-        return handle.reader
+        if (
+            reader is not None
+            and handle.has_read
+            and reader.code == code
+            and (reader.changed or reader.size_bytes != node.size_bytes)
+        ):
+            raise ContentChangedError("other content than was read", call="download")
+        return self._get_base_reader(handle, code, node.size_bytes)
+
+    def _get_base_reader(self, handle: Handle, code: FileCode, size_bytes: int) -> RemoteReader:
+        """*handle*'s reader of *code*, another than it had if need be."""
+        reader = handle.reader
+        if reader is not None:
+            if not reader.changed and (reader.code, reader.size_bytes) == (code, size_bytes):
+                return reader
+            self._readers.release(reader)
+            handle.reader, handle.has_read = None, False
+        with spool_errors():
+            reader = handle.reader = self._readers.acquire(code, size_bytes)
+        return reader
 
     async def write(self, fh: int, offset: int, data: bytes) -> int:
         handle = self.get(fh)
@@ -369,58 +399,37 @@ class Files:
             self._writeback.closed(local)
 
     async def _get_writable(self, node: Node) -> LocalFile:
-        """*node*'s bytes in the spool, fetched there if need be."""
+        """*node*'s file in the spool, made if need be."""
         local = self._writeback.find(node.inode)
         if local is not None:
             return local
-        lock = self._staging.setdefault(node.inode, trio.Lock())
+        lock = self._opening.setdefault(node.inode, trio.Lock())
         try:
             async with lock:
                 local = self._writeback.find(node.inode)
                 if local is None and node.remote is not None:
                     await self._check_reachable(node)
-                    local = await self._fetch_local(node)
-                elif local is None:
+                    local = self._writeback.find(node.inode)
+                if local is None and node.remote is None:
                     local = self._writeback.create(node)
+                if local is None:
+                    local = await self._start_patch(node)
         finally:
             if not lock.statistics().tasks_waiting:
-                self._staging.pop(node.inode, None)
+                self._opening.pop(node.inode, None)
         return local
 
-    async def _fetch_local(self, node: Node) -> LocalFile:
-        """*node*'s bytes from the host into the spool; nothing stays there if that fails."""
-        is_kept = False
-        try:
+    async def _start_patch(self, node: Node) -> LocalFile:
+        """A file in the spool for changes to *node*."""
+        local = self._writeback.create_patch(node)
+        if not self._host.capabilities.read_content:
+            # Its bytes are in the cache alone, which keeps nothing for certain.
             try:
-                await self._stage(node)
-            except ContentChangedError:
-                await self._stage(node)
-            local = self._writeback.find(node.inode)
-            if local is None:  # else truncated meanwhile: the old bytes are history
-                local = self._writeback.adopt_staged(node)
-                is_kept = True
-            return local
-        finally:
-            if not is_kept:
-                self._spool.drop_staged(node.inode)
-
-    async def _stage(self, node: Node) -> None:
-        """Fetch all of *node*'s content into the spool's staging file."""
-        assert node.remote is not None
-        size_bytes = node.size_bytes or 0
-        with spool_errors():
-            reader = self._readers.acquire(FileCode(node.remote), size_bytes)
-        try:
-            with spool_errors(), self._spool.staging(node.inode).open("wb") as staged:
-                offset = 0
-                while offset < size_bytes:
-                    data = await self._read_remote(node, reader, offset, _STAGE_BYTES)
-                    if not data:
-                        raise SpoolError("the cache lost bytes while they were being fetched")
-                    staged.write(data)
-                    offset += len(data)
-        finally:
-            self._readers.release(reader)
+                await self._writeback.fetch_rest(local)
+            except BaseException:
+                self._writeback.undo_patch(local)
+                raise
+        return local
 
 
 def _refusal(reason: str) -> Exception:

@@ -107,6 +107,7 @@ class Volume:
         any_file = host.capabilities.stores_any_file
         self._default_extension = "" if any_file else settings.default_extension
         self.tree = self._make_tree()
+        self._readers = Readers(host, self._cache)
         trash = Trash(self.tree, host)
         journal = SqlJournal(self._store)
         self.writeback = Writeback(
@@ -114,6 +115,7 @@ class Volume:
             host=host,
             spool=self._spool,
             cache=self._cache,
+            readers=self._readers,
             journal=journal,
             trash=trash,
             settings=settings,
@@ -126,7 +128,6 @@ class Volume:
             is_known=self._is_size_known,
             on_found=lambda inode, differs: self.node_changed(inode, content=differs),
         )
-        self._readers = Readers(host, self._cache)
         self._walker = Walker(self.tree, parallel=_LIST_AHEAD_PARALLEL, clock=time.monotonic)
         self._used_at = time.time()
         self._news = News(
@@ -140,7 +141,6 @@ class Volume:
         self.files = Files(
             tree=self.tree,
             host=host,
-            spool=self._spool,
             cache=self._cache,
             readers=self._readers,
             sizes=self._sizes,

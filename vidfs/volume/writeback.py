@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager, suppress
 from functools import partial
 
 import trio
 
 from vidfs.content.chunkcache import ChunkCache
+from vidfs.content.fetching import fetch_rest
+from vidfs.content.reader import Readers
 from vidfs.content.spool import Spool, SpoolFile, load_boot_id
 from vidfs.content.uploads import UploadPlan, UploadQueue
 from vidfs.errors import (
@@ -32,7 +34,7 @@ from vidfs.tree.names import extension_of, is_scratch, loose_title, title_for_re
 from vidfs.tree.node import Node
 from vidfs.tree.tree import Tree
 from vidfs.types import FileCode, FolderId, Inode, Job, JobState, NodeKind
-from vidfs.volume.settings import VolumeSettings
+from vidfs.volume.settings import VolumeSettings, to_upload_options
 from vidfs.volume.trash import Trash
 
 log = logging.getLogger(__name__)
@@ -41,6 +43,7 @@ _NEW_FILE_UNKNOWN_S = 900.0
 """So long after its upload a host may say that it doesn't know a file (API_FACTS §7)."""
 
 _Place = tuple[str, Inode, str | None]  # name, folder, and that one's folder id at the host
+
 _UNSYNCED = frozenset({JobState.SEALED, JobState.WRITING})  # bytes may not be on disk yet
 _INTERRUPTED = "interrupted while it was being written: the bytes so far are kept"
 _MACHINE_DOWN = (
@@ -75,6 +78,7 @@ class Writeback:
         host: VideoHost,
         spool: Spool,
         cache: ChunkCache,
+        readers: Readers,
         journal: SqlJournal,
         trash: Trash,
         settings: VolumeSettings,
@@ -84,12 +88,14 @@ class Writeback:
         self._host = host
         self._spool = spool
         self._cache = cache
+        self._readers = readers
         self._journal = journal
         self._trash = trash
         self._settings = settings
         self._default_extension = default_extension
         self._locals: dict[Inode, LocalFile] = {}
         self._editing: dict[FileCode, trio.Event] = {}  # new uploads that are being put right
+        self._fetches = trio.CapacityLimiter(settings.uploads_max)
         self.note = ""  # what the person who mounts should know
         journal.drop_hollow()
         jobs = journal.load()
@@ -125,6 +131,10 @@ class Writeback:
                 self.queue.hold(job, JobState.PARKED, "its entry is missing from the catalogue")
                 continue
             file.rest()
+            if file.patch is not None and not file.patch.is_changed:
+                self.queue.drop(job)  # opened for a change that never came
+                self._spool.remove(job.id)
+                continue
             self._locals[node.inode] = LocalFile(node, job, file)
             self._resume_one(job, node, file, was_cut_off=was_cut_off)
 
@@ -222,10 +232,32 @@ class Writeback:
             raise
         return self._keep(node, job, file)
 
-    def adopt_staged(self, node: Node) -> LocalFile:
-        """The staged bytes of *node* become its file in the spool."""
-        job = self._new_job(node)
-        return self._keep(node, job, self._spool.take_staged(node.inode, job.id))
+    def create_patch(self, node: Node) -> LocalFile:
+        """A file in the spool for *node*, whose bytes stay at the host until they are needed."""
+        assert node.remote is not None
+        with self._journal.transaction():  # a row without its file would be taken for a loss
+            job = self._new_job(node)
+            code = FileCode(node.remote)
+            file = self._spool.create_patch(job.id, code, node.size_bytes or 0)
+        return self._keep(node, job, file)
+
+    async def fetch_rest(self, local: LocalFile) -> None:
+        """Bring those of *local*'s bytes that are still at the host into the spool.
+
+        Errors: as `fetch_rest`.
+        """
+        await fetch_rest(local.file, self._readers)
+        if not local.handles:
+            local.file.rest()
+
+    def undo_patch(self, local: LocalFile) -> bool:
+        """Forget *local* if nothing was changed in it, and say whether that was so."""
+        patch = local.file.patch
+        if patch is None or patch.is_changed or local.job.obsolete:
+            return False
+        with self._journal.transaction():
+            self._give_up(local.node)
+        return True
 
     def _new_job(self, node: Node) -> Job:
         """A row for bytes of *node*. Another's has lost its bytes, or was about the older ones
@@ -271,7 +303,9 @@ class Writeback:
         job = local.job
         if job.state is not JobState.WRITING:
             return
-        if local.is_short and local.node.linked and local.file.size_bytes:
+        if self.undo_patch(local):
+            pass
+        elif local.is_short and local.node.linked and local.file.size_bytes:
             size_bytes = local.file.size_bytes
             self._cut_off(local.node, job, size_bytes, "the disk was full while it was written")
         else:
@@ -428,6 +462,15 @@ class Writeback:
         if node.given is None:
             return node.title
         return title_for_rename(node.given, node.title, self._default_extension)
+
+    async def complete(self, job: Job) -> None:
+        local = self._locals.get(job.inode) if job.inode is not None else None
+        if local is None or local.job is not job or local.file.patch is None:
+            return
+        async with self._fetches:
+            job.reason = f"fetching {local.file.patch.missing_bytes} bytes of it from the host"
+            await self.fetch_rest(local)
+        job.reason = ""
 
     async def plan(self, job: Job) -> UploadPlan:
         node = self._node_of(job)
@@ -648,19 +691,3 @@ class Writeback:
         for local in self._locals.values():
             local.file.close()
         self._locals.clear()
-
-
-def to_upload_options(extra: Mapping[str, str], default: UploadOptions) -> UploadOptions:
-    """The settings of an existing file, by attribute name, for the one that replaces it."""
-
-    def flag(name: str, otherwise: bool | None) -> bool | None:
-        return extra[name] == "1" if name in extra else otherwise
-
-    tags = [tag.strip() for tag in extra.get("tags", "").split(",") if tag.strip()]
-    return UploadOptions(
-        public=flag("public", default.public),
-        adult=flag("adult", default.adult),
-        category=extra.get("category") or default.category,
-        tags=tags or default.tags,
-        description=extra.get("description") or default.description,
-    )

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from vidfs.content import running_hash
 from vidfs.content.spool import Sealed, Spool
 from vidfs.errors import FileTooBigError, SpoolDamagedError, SpoolError
-from vidfs.types import FILE_BYTES_MAX
+from vidfs.types import FILE_BYTES_MAX, FileCode
 
 
 @pytest.fixture
@@ -94,10 +94,10 @@ def test_sizes_beyond_the_limit_are_refused_at_once(spool: Spool) -> None:
 def test_of_what_no_row_stands_for_only_bytes_are_kept(spool: Spool) -> None:
     for number in (1, 2, 3):
         spool.create(number)
-    spool.staging(7).write_bytes(b"half")
+    spool.create_patch(7, FileCode("c7"), 1000).fill(0, b"half")
     spool.path_of(4).write_bytes(b"film")
     lost = spool.path_of(4).parent / "lost"
-    assert spool.sweep({2}) == (3, [lost / "4"])
+    assert spool.sweep({2}) == (4, [lost / "4"])
     assert spool.open(2).size_bytes == 0
     for number in (1, 4):
         with pytest.raises(SpoolDamagedError):
@@ -212,11 +212,3 @@ def test_sealing_that_is_cancelled_gives_its_thread_back(spool: Spool) -> None:
             assert (await spool.seal(99)).size_bytes == 4
 
     trio.run(main)
-
-
-def test_staged_bytes_become_a_file(spool: Spool) -> None:
-    spool.staging(7).write_bytes(b"staged")
-    assert spool.take_staged(7, 1).read(0, 10) == b"staged"
-    spool.staging(7).write_bytes(b"staged")
-    spool.drop_staged(7)
-    assert not spool.staging(7).exists()

@@ -65,6 +65,9 @@ class FakeTarget:
         self.discarded: list[FileCode] = []
         self.before_confirm: list[Callable[[], Awaitable[None]]] = []
 
+    async def complete(self, job: Job) -> None:
+        await trio.lowlevel.checkpoint()
+
     async def plan(self, job: Job) -> UploadPlan:
         await trio.lowlevel.checkpoint()
         assert job.inode is not None
