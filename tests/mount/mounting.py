@@ -45,7 +45,8 @@ def until(condition: Callable[[], Any], what: str, timeout_s: float = 30.0) -> A
 
 def child_environ(**more: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("VIDFS_")}
-    return kept | {"PYTHONPATH": str(ROOT)} | more
+    own = {"PYTHONPATH": str(ROOT), "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring"}
+    return kept | own | more
 
 
 class Simhost:
