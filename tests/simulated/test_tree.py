@@ -265,7 +265,7 @@ def test_replacing_is_done_before_the_old_file_goes_and_keeps_what_was_set(rig: 
                 assert attr is not None
                 await volume.set_attribute(attr.inode, description, "about")
                 await volume.refresh("")
-                assert volume.load_attribute(attr.inode, description) == "about"
+                assert await volume.load_attribute(attr.inode, description) == "about"
             rig.fault("upload", "slow=300")
             await rig.write("a.mp4", FILM)
             await rig.until_state(JobState.SENDING)

@@ -251,12 +251,12 @@ class Operations(pyfuse3.Operations):
         if not name.startswith(b"user."):
             # "Not supported" rather than "none": `ls -l` then asks for no other file's ACL.
             raise pyfuse3.FUSEError(errno.EOPNOTSUPP)
-        value = self._volume.load_attribute(Inode(inode), os.fsdecode(name))
+        value = await self._volume.load_attribute(Inode(inode), os.fsdecode(name))
         return value.encode("utf-8", "surrogateescape")
 
     @answers_errno
     async def listxattr(self, inode: InodeT, ctx: RequestContext) -> Sequence[bytes]:
-        names = self._volume.load_attribute_names(Inode(inode))
+        names = await self._volume.load_attribute_names(Inode(inode))
         return [name.encode() for name in names]
 
     @answers_errno
@@ -267,4 +267,4 @@ class Operations(pyfuse3.Operations):
 
     @answers_errno
     async def removexattr(self, inode: InodeT, name: bytes, ctx: RequestContext) -> None:
-        await self._volume.set_attribute(Inode(inode), os.fsdecode(name), "")
+        await self._volume.remove_attribute(Inode(inode), os.fsdecode(name))

@@ -7,6 +7,7 @@ sizes, else single calls for a window that grows while the same folder is being 
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Callable, Sequence
 
@@ -76,22 +77,18 @@ class SizeFinder:
         return node.size_bytes
 
     def _with_neighbours(self, node: Node) -> list[Node]:
-        """*node* first, then those after it in its folder that lack a size as well."""
+        """*node* first, then those after it in its folder that lack a size as well; where one
+        call answers for many, those before it, too: `ls` goes by names, a listing by age."""
         folder = self._tree.get(node.parent)
+        others = list(self._tree.entries(folder).values())
+        at = next((at for at, other in enumerate(others) if other is node), len(others))
         if self._host.capabilities.info_sizes:
-            window = _BATCH_WINDOW
+            window, near = _BATCH_WINDOW, others[at + 1 :] + others[:at]
         else:
             window = min(2 * self._windows.get(folder.inode, 1), _SINGLE_WINDOW_MAX)
             self._windows[folder.inode] = window
-        wanted = [node]
-        after = False
-        for other in self._tree.entries(folder).values():
-            after = after or other is node
-            if after and other is not node and self._lacks_size(other):
-                wanted.append(other)
-                if len(wanted) >= window:
-                    break
-        return wanted
+            near = others[at + 1 :]
+        return [node, *itertools.islice(filter(self._lacks_size, near), window - 1)]
 
     def _lacks_size(self, node: Node) -> bool:
         return node.inode not in self._asking and not self._is_known(node)

@@ -617,6 +617,12 @@ class Tree:
             known = self.load_extra(node) | msgspec.json.decode(extra, type=dict[str, str])
             self._store.save_extras([(_to_json(known), node.inode)])
 
+    def record_infos(self, infos: Sequence[tuple[Node, RemoteFile]]) -> None:
+        """As `record_info`, of many."""
+        with self._store.transaction():
+            for node, info in infos:
+                self.record_info(node, info)
+
     def record_title(self, node: Node, title: str) -> None:
         node.stale_title = node.title if node.title != title else None
         node.title, node.unsettled_since = title, self._clock()

@@ -30,10 +30,17 @@ from vidfs.errors import (
 )
 from vidfs.hosts.api import VideoHost
 from vidfs.tree.merge import TRASH_FOLDER, TRASH_PREFIX
-from vidfs.tree.names import is_scratch, title_for_rename
+from vidfs.tree.names import (
+    decorated,
+    fitted,
+    is_scratch,
+    shown_name,
+    title_for_rename,
+    with_extension,
+)
 from vidfs.tree.node import Node
 from vidfs.tree.tree import Tree, TreeListener
-from vidfs.types import NAME_BYTES_MAX, FileCode, FolderId, Inode, NodeKind
+from vidfs.types import NAME_BYTES_MAX, ROOT_INODE, FileCode, FolderId, Inode, NodeKind
 from vidfs.volume.files import Files
 from vidfs.volume.moves import FolderMoves
 from vidfs.volume.settings import VolumeSettings
@@ -69,6 +76,7 @@ class Changes:
         self._writeback = writeback
         self._trash = trash
         self._unfinished = unfinished
+        self._listener = listener
         self._settings = settings
         self._default_extension = default_extension
         self._locks: dict[Inode, trio.Lock] = {}
@@ -231,6 +239,33 @@ class Changes:
                     parent=FolderId(target.remote or "") if moves else None,
                 )
             self._tree.move(node, target, name, title=name)
+
+    async def retitle(self, node: Node, title: str) -> None:
+        """Give *node* another title at the host: its name follows, as if it were listed anew.
+
+        Errors: NamespaceAbilityError for the root and for names that are reserved.
+        """
+        if node.inode == ROOT_INODE or title == TRASH_FOLDER or title.startswith(TRASH_PREFIX):
+            raise NamespaceAbilityError(f"{title} is reserved, or this is the root")
+        folder = self._tree.get(node.parent)
+        async with self._locked(folder, node):
+            remote = node.remote or ""
+            with change_deadline():
+                if node.is_folder:
+                    await self._host.edit_folder(FolderId(remote), name=title)
+                else:
+                    await self._host.edit_file(FileCode(remote), title=title)
+            name = shown_name(title, remote)
+            if not node.is_folder:
+                name = with_extension(name, self._default_extension)
+            name, before = fitted(name, remote), node.name
+            if self._tree.find_child(folder, name) not in (None, node):
+                name = decorated(name, remote)
+            self._tree.move(node, folder, name, title=title)
+            self._writeback.renamed(node)
+        if name != before:
+            self._listener.entry_changed(folder.inode, before, None)
+            self._listener.entry_changed(folder.inode, name, None)
 
     async def _rename_file(self, node: Node, target: Node, name: str, victim: Node | None) -> None:
         if _extension_differs(node.name, name) or node.remote is None:

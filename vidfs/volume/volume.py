@@ -121,7 +121,6 @@ class Volume:
             settings=settings,
             default_extension=self._default_extension,
         )
-        self._attributes = Attributes(self.tree, host, self.writeback)
         self._sizes = SizeFinder(
             self.tree,
             host,
@@ -162,6 +161,9 @@ class Volume:
             default_extension=self._default_extension,
         )
         self._thumbnails = self._make_thumbnails()
+        self._attributes = Attributes(
+            self.tree, host, self.writeback, retitle=self._changes.retitle
+        )
         self._space: TTLCache[str, Space] = TTLCache(1, ttl=_SPACE_TTL_S)
         self._atimes_ns: LRUCache[Inode, int] = LRUCache(_ATIMES_MAX)
         self._root = self.tree.root
@@ -440,21 +442,27 @@ class Volume:
             self.tree.note_change(node.parent)
         return self._attr(node)
 
-    def load_attribute(self, inode: Inode, name: str) -> str:
+    async def load_attribute(self, inode: Inode, name: str) -> str:
         """An extended attribute. Errors: NoAttributeError."""
         node = self._get(inode)
         if name == CONTROL and node is self._root:
             return str(self.state_dir)
-        return self._attributes.get(node, name)
+        return await self._attributes.get(node, name)
 
-    def load_attribute_names(self, inode: Inode) -> Sequence[str]:
-        return list(self._attributes.load(self._get(inode)))
+    async def load_attribute_names(self, inode: Inode) -> Sequence[str]:
+        return await self._attributes.load_names(self._get(inode))
 
     async def set_attribute(self, inode: Inode, name: str, value: str) -> None:
         """Errors: ContentAbilityError where the host can't change it."""
         self._check_writable()
         with change_deadline():
             await self._attributes.set(self._get(inode), name, value)
+
+    async def remove_attribute(self, inode: Inode, name: str) -> None:
+        """Errors: NoAttributeError; as `set_attribute`."""
+        self._check_writable()
+        with change_deadline():
+            await self._attributes.remove(self._get(inode), name)
 
     async def open(self, inode: Inode, flags: int) -> int:
         return await self.files.open(self._get(inode), flags)
