@@ -20,6 +20,7 @@ from vidfs.hosts.api import (
     ContentStamp,
     DownloadLink,
     Listing,
+    Pace,
     RemoteFile,
     RemoteFolder,
     UploadBody,
@@ -203,6 +204,10 @@ class FakeHost:
         )
         await self._end("list_folder")
         return listing
+
+    @property
+    def pace(self) -> Pace:
+        return Pace()
 
     async def list_new_files(self, since: float) -> Sequence[RemoteFile]:
         return []

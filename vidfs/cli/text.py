@@ -28,5 +28,34 @@ def format_table(rows: Sequence[Sequence[str]], header: Sequence[str]) -> str:
     )
 
 
+def format_duration(seconds: float) -> str:
+    """ "42 s", "3 min", "1 h 05", "2 d"."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02}" if hours < 48 else f"{hours // 24} d"
+
+
+def shorten(text: str, width: int) -> str:
+    """*text* in so many columns of a terminal, its middle left out where it is longer."""
+    from rich.cells import cell_len
+
+    if cell_len(text) <= width:
+        return text
+    keep = max(width - 1, 0)
+    head = tail = ""
+    for left, right in zip(text, reversed(text), strict=True):
+        if cell_len(tail + right + head) > keep:
+            break
+        tail = right + tail
+        if cell_len(tail + head + left) > keep:
+            break
+        head += left
+    return f"{head}…{tail}" if width > 0 else ""
+
+
 def echo_json(value: object) -> None:
     click.echo(json.dumps(value, ensure_ascii=False, indent=2))

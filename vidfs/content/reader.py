@@ -167,6 +167,15 @@ class RemoteReader:
     def is_whole(self) -> bool:
         return self._file.is_whole
 
+    @property
+    def held_bytes(self) -> int:
+        return self._file.held_bytes
+
+    @property
+    def streams(self) -> int:
+        """Downloads that run, or wait for their reader to follow."""
+        return sum(not stream.ended for stream in self._streams)
+
     def _needed(self) -> list[range]:
         """The chunks that must stay in the cache: those that somebody is about to read."""
         return [
@@ -546,6 +555,10 @@ class Readers:
 
     def start(self, nursery: trio.Nursery) -> None:
         self._nursery = nursery
+
+    @property
+    def open_readers(self) -> list[RemoteReader]:
+        return list(self._readers.values())
 
     def acquire(self, code: FileCode, size_bytes: int) -> RemoteReader:
         assert self._nursery is not None

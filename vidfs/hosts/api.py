@@ -167,6 +167,15 @@ class ContentStamp:
     mark: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How fast the account's calls may go, and do."""
+
+    calls_last_minute: int = 0
+    limit_per_s: float | None = None  # learnt from refusals, or the user's; None: none known
+    pause_s: float = 0.0  # so long the host wants no calls at all
+
+
 class ByteStream(Protocol):
     """The body of one ranged request, from `start_byte` on."""
 
@@ -207,6 +216,9 @@ class VideoHost(Protocol):
     @property
     def calls(self) -> Mapping[str, int]:
         """API calls made so far, by name ("file/list": 3), retries included."""
+
+    @property
+    def pace(self) -> Pace: ...
 
     @property
     def clock_offset_s(self) -> float:

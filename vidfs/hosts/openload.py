@@ -36,6 +36,7 @@ from vidfs.hosts.api import (
     Capabilities,
     DownloadLink,
     Listing,
+    Pace,
     RemoteFile,
     RemoteFolder,
     UploadBody,
@@ -110,6 +111,10 @@ class OpenloadClient:
     @property
     def calls(self) -> Mapping[str, int]:
         return self._transport.calls
+
+    @property
+    def pace(self) -> Pace:
+        return self._transport.pacer.pace
 
     @property
     def clock_offset_s(self) -> float:

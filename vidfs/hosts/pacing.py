@@ -12,6 +12,7 @@ from collections import deque
 import trio
 
 from vidfs.errors import RateLimitedError
+from vidfs.hosts.api import Pace
 
 RATE_MIN = 0.2
 """Calls per second below which no host pushes us: one every five seconds."""
@@ -66,12 +67,21 @@ class Pacer:
         self._paused_until: dict[str, float] = {}
         self._slowed_at = -math.inf
         self._raised_at = -math.inf
-        self._recent: deque[float] = deque(maxlen=1024)
+        self._recent: deque[float] = deque(maxlen=10_000)
 
     @property
     def rate(self) -> float:
         """Calls per second now; infinite while nothing limits them."""
         return self._rate
+
+    @property
+    def pace(self) -> Pace:
+        now = trio.current_time()
+        return Pace(
+            calls_last_minute=self._count_since(now - 60.0),
+            limit_per_s=None if self._rate == math.inf else self._rate,
+            pause_s=max(0.0, self.pause_end(ALL_CALLS) - now),
+        )
 
     def pause_end(self, call: str) -> float:
         """Until when the host asked this call to wait; may lie in the past."""
@@ -136,9 +146,12 @@ class Pacer:
 
     def _measure(self, now: float) -> float:
         """Calls per second that led here."""
+        return max(1.0, self._count_since(now - MEASURE_S) / MEASURE_S)
+
+    def _count_since(self, since: float) -> int:
         count = 0
         for left_at in reversed(self._recent):
-            if left_at < now - MEASURE_S:
+            if left_at < since:
                 break
             count += 1
-        return max(1.0, count / MEASURE_S)
+        return count

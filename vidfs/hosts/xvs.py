@@ -38,6 +38,7 @@ from vidfs.hosts.api import (
     Capabilities,
     DownloadLink,
     Listing,
+    Pace,
     RemoteFile,
     UploadBody,
     UploadOptions,
@@ -120,6 +121,10 @@ class XvsClient(XvsExtras):
     @property
     def calls(self) -> Mapping[str, int]:
         return self._transport.calls
+
+    @property
+    def pace(self) -> Pace:
+        return self._transport.pacer.pace
 
     @property
     def clock_offset_s(self) -> float:

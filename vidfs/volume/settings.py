@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from vidfs.hosts.api import UploadOptions
+from vidfs.hosts.api import Pace, UploadOptions
 from vidfs.tree.names import DEFAULT_SCRATCH
 from vidfs.types import Inode, NodeKind
 
@@ -71,12 +71,24 @@ class UploadStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadStatus:
+    """A file that is open and read from the host, or from the cache."""
+
+    path: str
+    held_bytes: int  # in the cache
+    size_bytes: int
+    streams: int  # downloads under way, read-ahead included
+
+
+@dataclass(frozen=True, slots=True)
 class VolumeStatus:
     pending: int
     parked: int
     uploads: Sequence[UploadStatus] = ()
     api_calls: Mapping[str, int] = field(default_factory=dict)
     cache_bytes: int = 0
+    reads: Sequence[ReadStatus] = ()
+    pace: Pace = field(default_factory=Pace)
     spool_bytes: int = 0
     host: str = ""
     note: str = ""  # "mounted from the catalogue: …"

@@ -44,6 +44,7 @@ from vidfs.types import (
     Inode,
     Job,
     JobState,
+    NodeKind,
 )
 from vidfs.volume.abilities import probe_abilities, restore_abilities
 from vidfs.volume.attributes import CONTROL, Attributes
@@ -55,7 +56,14 @@ from vidfs.volume.changes import (
     is_text,
 )
 from vidfs.volume.files import Files
-from vidfs.volume.settings import Attr, Space, UploadStatus, VolumeSettings, VolumeStatus
+from vidfs.volume.settings import (
+    Attr,
+    ReadStatus,
+    Space,
+    UploadStatus,
+    VolumeSettings,
+    VolumeStatus,
+)
 from vidfs.volume.thumbnails import Thumbnails
 from vidfs.volume.trash import Trash
 from vidfs.volume.unfinished import Unfinished
@@ -501,6 +509,8 @@ class Volume:
             uploads=uploads,
             api_calls=dict(self._host.calls),
             cache_bytes=self._cache.bytes_used,
+            reads=self._reads(),
+            pace=self._host.pace,
             spool_bytes=sum(local.file.size_bytes for local in self.writeback.locals),
             host=self._host.name,
             note=self._note,
@@ -510,6 +520,16 @@ class Volume:
                 if local.job.state is JobState.LOCAL and local.file.size_bytes
             ],
         )
+
+    def _reads(self) -> list[ReadStatus]:
+        found = []
+        for reader in self._readers.open_readers:
+            node = self.tree.find_by_remote(NodeKind.FILE, reader.code)
+            if node is not None and node.linked:
+                path = self.tree.path_of(node)
+                held = reader.held_bytes
+                found.append(ReadStatus(path, held, reader.size_bytes, reader.streams))
+        return found
 
     def _path_of_job(self, job: Job) -> str:
         if job.inode is None:

@@ -9,14 +9,15 @@ from pathlib import Path
 
 import click
 import pytest
+from rich.cells import cell_len
 
 from vidfs import errors
 from vidfs.cli import COMMANDS, cli, run_shielded, to_mount_exit_code
 from vidfs.cli.exit_codes import ExitCode, WaitTimeoutError, exit_code_for
 from vidfs.cli.mount_helper import run as run_helper
 from vidfs.cli.session import Session
-from vidfs.cli.status import to_json, to_text
-from vidfs.cli.text import format_bytes, format_table
+from vidfs.cli.status import to_json, to_screen, to_text
+from vidfs.cli.text import format_bytes, format_duration, format_table, shorten
 from vidfs.config import option_names
 from vidfs.types import Secret
 
@@ -258,13 +259,68 @@ def test_json_has_the_promised_keys_alone() -> None:
 def test_text_tells_people_the_same() -> None:
     assert to_text(MOUNT).splitlines() == [
         "films:/Old on /mnt/films, pid 7",
-        "  uploads: 1 pending, 1 parked; cache: 1.5 KiB; API calls: 4",
-        "  STATE    SENT  SIZE     TRIES  PATH    REASON",
-        "  sending  50 %  1.0 KiB  1      /a.mp4",
-        "  parked         0 B      2      /b      quota",
+        "  uploads: 1 pending, 1 parked, 3 B/s, 3 min left; cache: 1.5 KiB; API calls: 4",
+        "  STATE    SENT  SIZE     SPEED  LEFT   TRIES  PATH    REASON",
+        "  sending  50 %  1.0 KiB  3 B/s  3 min  1      /a.mp4",
+        "  parked         0 B                    2      /b      quota",
     ]
     drained = to_text({**MOUNT, "phase": "draining", "uploads": []})
     assert "(unmounted, finishing uploads)" in drained
+
+
+def busy(count: int) -> dict[str, object]:
+    """*MOUNT* with many uploads, the first three of them being sent."""
+    uploads = [
+        {
+            "path": f"/映画/the film number {number} of many.mp4",
+            "attempts": 1,
+            "reason": "",
+            "state": "sending" if number < 3 else "queued",
+            "size_bytes": 8 << 20,
+            "sent_bytes": 2 << 20,
+            "bytes_s": (1 << 20) if number < 3 else 0.0,
+        }
+        for number in range(count)
+    ]
+    read = {"path": "/b.mkv", "held_bytes": 1 << 20, "size_bytes": 4 << 20, "streams": 1}
+    pace = {"calls_last_minute": 50, "limit_per_s": 3.25, "pause_s": 90.0}
+    return {**MOUNT, "uploads": uploads, "reads": [read], "pace": pace, "pending": count}
+
+
+def test_speed_time_left_read_ahead_and_limits_are_told() -> None:
+    text = to_text(busy(3))
+    assert "3.0 MiB/s, 6 s left" in text
+    assert "4, 50 in the last minute, at most 3.2/s, the host wants none for 2 min" in text
+    assert "reading  25 % of 4.0 MiB here, reading ahead  /b.mkv" in text
+    assert "sending  25 %  8.0 MiB  1.0 MiB/s  6 s   1      /映画/the film" in text
+
+
+@pytest.mark.parametrize("width", [24, 30, 46, 80, 200])
+@pytest.mark.parametrize("height", [10, 24, 60])
+def test_a_screen_is_kept_to_its_size(width: int, height: int) -> None:
+    mounts = [busy(0), busy(100)]
+    mounts[1]["uploads"][2]["reason"] = "the quota is used up " * 10  # type: ignore[index]
+    lines = to_screen(mounts, width, height).splitlines()
+    assert max(map(cell_len, lines)) <= width
+    if width >= 46 and height >= 24:
+        assert len(lines) <= height
+        shown = [line for line in lines if " sending " in line]
+        assert len(shown) == 3
+        assert all("the film" in line or "film number" in line for line in shown) or width < 80
+        assert "more" in lines[-1] or "more" in "".join(lines)
+
+
+def test_long_texts_lose_their_middle() -> None:
+    assert shorten("/Films/a long name 17.mp4", 14) == "/Films… 17.mp4"
+    assert shorten("short", 5) == "short"
+    assert cell_len(shorten("映画映画映画映画", 7)) <= 7
+    assert (shorten("abc", 1), shorten("abc", 0)) == ("…", "")
+
+
+def test_durations() -> None:
+    assert [format_duration(s) for s in (0.4, 89, 90, 3599, 3900, 200_000)] == [
+        *("0 s", "89 s", "2 min", "1 h 00", "1 h 05", "2 d")
+    ]
 
 
 def test_numbers_and_tables() -> None:

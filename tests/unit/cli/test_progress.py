@@ -96,4 +96,4 @@ def test_a_terminal_gets_bars(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -
         shown = os.read(main, 65536).decode()
     os.close(main)
     assert "/my [film].mp4" in shown
-    assert "sending" in shown
+    assert "all (" in shown
