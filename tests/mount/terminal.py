@@ -25,7 +25,7 @@ class Terminal:
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
         self.process = subprocess.Popen(
             command,
-            env={**environ, "TERM": "xterm"},
+            env={**environ, "TERM": "dumb"},
             stdin=slave,
             stdout=slave,
             stderr=slave,
@@ -77,6 +77,6 @@ class Terminal:
             data = os.read(self._master, 65536)
         except OSError:  # EIO: nobody has the other end any more
             return False
-        text = self.transcript + data.decode(errors="replace").replace("\r\n", "\n")
-        self.transcript = _ESCAPES.sub("", text)
+        text = self.transcript + data.decode(errors="replace")
+        self.transcript = _ESCAPES.sub("", text).replace("\r", "")
         return bool(data)
