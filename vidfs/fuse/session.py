@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
-from contextlib import suppress
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import pyfuse3
 import trio
@@ -39,6 +41,37 @@ async def _enlarge_read_ahead(mountpoint: str) -> None:
     await trio.to_thread.run_sync(enlarge, abandon_on_cancel=True)
 
 
+@contextmanager
+def _stderr_kept() -> Iterator[Callable[[], str]]:
+    """What is written to stderr in the block, by fusermount3 too; it is passed on at the end."""
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with TemporaryFile() as kept:
+        os.dup2(kept.fileno(), 2)
+
+        def said() -> str:
+            kept.seek(0)
+            return kept.read().decode(errors="replace")
+
+        try:
+            yield said
+        finally:
+            os.dup2(stderr, 2)
+            with suppress(OSError):
+                os.write(stderr, said().encode())
+            os.close(stderr)
+
+
+def _find_reason(said: str) -> str:
+    """Why fusermount3 or libfuse refused, "" if they didn't say: both write it to stderr only."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    for prefix in ("fusermount3: ", "fuse: "):
+        for line in reversed(lines):
+            if line.startswith(prefix):
+                return line.removeprefix(prefix)
+    return ""
+
+
 async def run_fuse(
     volume: Volume, mountpoint: str, options: set[str], *, on_mounted: Callable[[], None]
 ) -> None:
@@ -49,10 +82,12 @@ async def run_fuse(
     """
     operations = Operations(volume)
     words = {"default_permissions", *options}
-    try:
-        pyfuse3.init(operations, mountpoint, words)
-    except RuntimeError as error:
-        raise MountError(f"can't mount on {mountpoint}: {error}") from None
+    with _stderr_kept() as said:
+        try:
+            pyfuse3.init(operations, mountpoint, words)
+        except RuntimeError as error:
+            reason = _find_reason(said()) or str(error)
+            raise MountError(f"can't mount on {mountpoint}: {reason}") from None
     notifier = KernelNotifier()
     volume.listener = notifier
     try:
