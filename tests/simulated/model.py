@@ -10,10 +10,9 @@ the volume, the account and a second volume without memory hold exactly what the
 from __future__ import annotations
 
 import os
+import random
 import sys
 import tempfile
-import threading
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
@@ -21,9 +20,11 @@ from unittest import mock
 
 import trio
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from tests.mount.mounting import Simhost
+from tests.simulated.loop import Loop, Step
+from tests.simulated.paths import is_below, is_scratch, join, split
 from tests.simulated.rig import DEFAULTS, Rig
 from vidfs.errors import (
     AbilityError,
@@ -36,13 +37,14 @@ from vidfs.errors import (
 )
 from vidfs.types import ROOT_INODE, Inode, NodeKind
 
-CALL_DEADLINE_S = 60.0
 NAMES = ["a.mp4", "b.mp4", "é & ü.mp4", ".s.mp4"]
 FOLDERS = ["A", "B"]
 LAGS_MS = [0, 0, 150, 10_000_000]  # the last one: until it is taken back
 ONLY_VIDEO = frozenset({"doodstream", "vipstream", "xvs", "pstream"})
 
-Step = Callable[[], Awaitable[Any]]
+DICE = st.randoms(use_true_random=True)
+"""What is drawn must not hang on how things went: hypothesis would take that for a flaw."""
+
 
 STEPS: list[str] = []
 """What was done so far in the example under way, for whoever looks at a failure."""
@@ -50,53 +52,6 @@ STEPS: list[str] = []
 
 def note(*words: object) -> None:
     STEPS.append(" ".join(map(str, words)))
-
-
-class Loop:
-    """An event loop in a thread, in which a volume lives from one step to the next."""
-
-    def __init__(self) -> None:
-        self._ready = threading.Event()
-        self._thread = threading.Thread(target=trio.run, args=(self._main,), daemon=True)
-        self._thread.start()
-        self._ready.wait()
-
-    async def _main(self) -> None:
-        self._token = trio.lowlevel.current_trio_token()
-        self._end = trio.Event()
-        async with trio.open_nursery() as self.nursery:
-            self._ready.set()
-            await self._end.wait()
-
-    def run(self, step: Step) -> Any:
-        async def bounded() -> Any:
-            with trio.fail_after(CALL_DEADLINE_S):
-                return await step()
-
-        return trio.from_thread.run(bounded, trio_token=self._token)
-
-    def stop(self) -> None:
-        trio.from_thread.run_sync(self._end.set, trio_token=self._token)
-        self._thread.join(CALL_DEADLINE_S)
-        assert not self._thread.is_alive(), "the volume didn't end"
-
-
-def join(folder: str, name: str) -> str:
-    return f"{folder}/{name}" if folder else name
-
-
-def split(path: str) -> tuple[str, str]:
-    folder, _, name = path.rpartition("/")
-    return folder, name
-
-
-def is_scratch(path: str) -> bool:
-    """Whether its bytes stay here. (What is renamed so when the host has it stays there.)"""
-    return split(path)[1].startswith(".")
-
-
-def is_below(path: str, folder: str) -> bool:
-    return folder == "" or path == folder or path.startswith(folder + "/")
 
 
 class MountModel(RuleBasedStateMachine):
@@ -123,8 +78,8 @@ class MountModel(RuleBasedStateMachine):
 
     # --- opening and closing -----------------------------------------------------------
 
-    @initialize(data=st.data())
-    def start(self, data: st.DataObject) -> None:
+    @initialize(dice=DICE)
+    def start(self, dice: random.Random) -> None:
         self.host.clear_faults()
         self.host.set(**DEFAULTS)
         self.host.request("DELETE", f"{self.dialect}/tree")
@@ -132,16 +87,14 @@ class MountModel(RuleBasedStateMachine):
             self.host.request("POST", f"{self.dialect}/folders", path=path)
             self.folders.add(path)
         self.rig = self._new_rig()
-        self._open(data)
+        self._open(dice)
 
     def _new_rig(self) -> Rig:
         directory = Path(tempfile.mkdtemp(dir=self.scratch.name))
         return Rig(self.host, self.dialect, directory)
 
-    def _open(self, data: st.DataObject) -> None:
-        dir_ttl_s, dir_stale_s = data.draw(
-            st.sampled_from([(60.0, 600.0), (0.0, 600.0), (0.0, 0.0)])
-        )
+    def _open(self, dice: random.Random) -> None:
+        dir_ttl_s, dir_stale_s = dice.choice([(60.0, 600.0), (0.0, 600.0), (0.0, 0.0)])
         note("open, dir_ttl", dir_ttl_s, "dir_stale", dir_stale_s)
         self._hold(self.rig, dir_ttl_s=dir_ttl_s, dir_stale_s=dir_stale_s)
 
@@ -219,10 +172,10 @@ class MountModel(RuleBasedStateMachine):
             inode = attr.inode
         return inode
 
-    def _draw(self, data: st.DataObject, paths: set[str]) -> str | None:
+    def _draw(self, dice: random.Random, paths: set[str]) -> str | None:
         if not paths:
             return None
-        return data.draw(st.sampled_from(sorted(paths)))
+        return dice.choice(sorted(paths))
 
     def _sharp(self, path: str) -> bool:
         """Whether the volume must know how things stand at *path* and on the way to it."""
@@ -276,9 +229,9 @@ class MountModel(RuleBasedStateMachine):
 
     # --- programs ------------------------------------------------------------------------
 
-    @rule(data=st.data(), name=st.sampled_from(NAMES), racing=st.booleans())
-    def write(self, data: st.DataObject, name: str, racing: bool) -> None:
-        folder = self._draw(data, self._sharp_folders())
+    @rule(dice=DICE, name=st.sampled_from(NAMES), racing=st.booleans())
+    def write(self, dice: random.Random, name: str, racing: bool) -> None:
+        folder = self._draw(dice, self._sharp_folders())
         assert folder is not None
         path, content = join(folder, name), self._content()
         if path in self.open_files:
@@ -295,13 +248,12 @@ class MountModel(RuleBasedStateMachine):
         self.files[path] = content
         self.ours.add(path)
 
-    @precondition(lambda self: len(self.open_files) < 2)
-    @rule(data=st.data(), name=st.sampled_from(NAMES))
-    def start_writing(self, data: st.DataObject, name: str) -> None:
-        folder = self._draw(data, self._sharp_folders())
+    @rule(dice=DICE, name=st.sampled_from(NAMES))
+    def start_writing(self, dice: random.Random, name: str) -> None:
+        folder = self._draw(dice, self._sharp_folders())
         assert folder is not None
         path, content = join(folder, name), self._content()
-        if path in self.open_files:
+        if path in self.open_files or len(self.open_files) > 1:
             return
 
         async def step() -> None:
@@ -316,18 +268,18 @@ class MountModel(RuleBasedStateMachine):
         self.files[path] = content
         self.ours.add(path)
 
-    @precondition(lambda self: self.open_files)
-    @rule(data=st.data())
-    def end_writing(self, data: st.DataObject) -> None:
-        path = self._draw(data, set(self.open_files))
-        assert path is not None
+    @rule(dice=DICE)
+    def end_writing(self, dice: random.Random) -> None:
+        path = self._draw(dice, set(self.open_files))
+        if path is None:
+            return
         note("end writing", path)
         fh = self.open_files.pop(path)
         assert self._do(lambda: self.rig.close(fh)) is None
 
-    @rule(data=st.data())
-    def change_bytes(self, data: st.DataObject) -> None:
-        path = self._draw(data, self._certain() - set(self.open_files))
+    @rule(dice=DICE)
+    def change_bytes(self, dice: random.Random) -> None:
+        path = self._draw(dice, self._certain() - set(self.open_files))
         if path is None:
             return
         folder, name = split(path)
@@ -346,9 +298,9 @@ class MountModel(RuleBasedStateMachine):
             self.ours.add(path)
         assert error is None or isinstance(error, ContentAbilityError), error
 
-    @rule(data=st.data(), name=st.sampled_from(FOLDERS), racing=st.booleans())
-    def make_folder(self, data: st.DataObject, name: str, racing: bool) -> None:
-        parent = self._draw(data, self._sharp_folders())
+    @rule(dice=DICE, name=st.sampled_from(FOLDERS), racing=st.booleans())
+    def make_folder(self, dice: random.Random, name: str, racing: bool) -> None:
+        parent = self._draw(dice, self._sharp_folders())
         assert parent is not None
         path = join(parent, name)
         if not self._sharp(path) or path.count("/") > 3:
@@ -366,10 +318,10 @@ class MountModel(RuleBasedStateMachine):
             self.folders.add(path)
             self.ours.add(path)
 
-    @rule(data=st.data(), racing=st.booleans())
-    def unlink(self, data: st.DataObject, racing: bool) -> None:
+    @rule(dice=DICE, racing=st.booleans())
+    def unlink(self, dice: random.Random, racing: bool) -> None:
         known = {p for p in set(self.files) | set(self.moved) if self._sharp(split(p)[0])}
-        path = self._draw(data, known - set(self.open_files) - self.doubtful)
+        path = self._draw(dice, known - set(self.open_files) - self.doubtful)
         if path is None:
             return
         folder, name = split(path)
@@ -388,9 +340,9 @@ class MountModel(RuleBasedStateMachine):
         assert error is None, (path, error)
         del self.files[path]
 
-    @rule(data=st.data())
-    def remove_folder(self, data: st.DataObject) -> None:
-        folder = self._draw(data, self._sharp_folders() - {""})
+    @rule(dice=DICE)
+    def remove_folder(self, dice: random.Random) -> None:
+        folder = self._draw(dice, self._sharp_folders() - {""})
         if folder is None or (self.lag_ms and self._has_blurred_below(folder)):
             return
         parent, name = split(folder)
@@ -408,10 +360,10 @@ class MountModel(RuleBasedStateMachine):
             for path in [p for p in self.blurred | set(self.moved) if is_below(p, folder)]:
                 self._forget(path)
 
-    @rule(data=st.data(), name=st.sampled_from(NAMES), racing=st.booleans())
-    def rename_file(self, data: st.DataObject, name: str, racing: bool) -> None:
-        old = self._draw(data, self._certain())
-        target = self._draw(data, self._sharp_folders())
+    @rule(dice=DICE, name=st.sampled_from(NAMES), racing=st.booleans())
+    def rename_file(self, dice: random.Random, name: str, racing: bool) -> None:
+        old = self._draw(dice, self._certain())
+        target = self._draw(dice, self._sharp_folders())
         if old is None or target is None:
             return
         new = join(target, name)
@@ -436,10 +388,10 @@ class MountModel(RuleBasedStateMachine):
             if old in self.open_files:
                 self.open_files[new] = self.open_files.pop(old)
 
-    @rule(data=st.data(), name=st.sampled_from(FOLDERS), racing=st.booleans())
-    def rename_folder(self, data: st.DataObject, name: str, racing: bool) -> None:
-        old = self._draw(data, self._sharp_folders() - {""})
-        target = self._draw(data, self._sharp_folders())
+    @rule(dice=DICE, name=st.sampled_from(FOLDERS), racing=st.booleans())
+    def rename_folder(self, dice: random.Random, name: str, racing: bool) -> None:
+        old = self._draw(dice, self._sharp_folders() - {""})
+        target = self._draw(dice, self._sharp_folders())
         if old is None or target is None:
             return
         new = join(target, name)
@@ -477,9 +429,9 @@ class MountModel(RuleBasedStateMachine):
         self.open_files = {renamed(path): fh for path, fh in self.open_files.items()}
         return pairs
 
-    @rule(data=st.data())
-    def read(self, data: st.DataObject) -> None:
-        path = self._draw(data, self._certain())
+    @rule(dice=DICE)
+    def read(self, dice: random.Random) -> None:
+        path = self._draw(dice, self._certain())
         if path is None:
             return
         folder, name = split(path)
@@ -525,9 +477,9 @@ class MountModel(RuleBasedStateMachine):
         self.count += 1
         return f"h{self.count}"
 
-    @rule(data=st.data(), extension=st.sampled_from(["", ".mp4"]))
-    def others_add(self, data: st.DataObject, extension: str) -> None:
-        folder = self._draw(data, self._sharp_folders())
+    @rule(dice=DICE, extension=st.sampled_from(["", ".mp4"]))
+    def others_add(self, dice: random.Random, extension: str) -> None:
+        folder = self._draw(dice, self._sharp_folders())
         assert folder is not None
         title, content = self._unused_name() + extension, self._content()
         note("others: add", folder, title, content)
@@ -536,9 +488,9 @@ class MountModel(RuleBasedStateMachine):
         self.files[path] = content
         self.blurred.add(path)
 
-    @rule(data=st.data())
-    def others_delete(self, data: st.DataObject) -> None:
-        path = self._draw(data, self._quiet_files())
+    @rule(dice=DICE)
+    def others_delete(self, dice: random.Random) -> None:
+        path = self._draw(dice, self._quiet_files())
         if path is None:
             return
         note("others: delete", path)
@@ -547,15 +499,15 @@ class MountModel(RuleBasedStateMachine):
         self.blurred.add(path)
         self.moved[path] = ""
 
-    @rule(data=st.data(), moves=st.booleans())
-    def others_rename(self, data: st.DataObject, moves: bool) -> None:
-        path = self._draw(data, self._quiet_files())
+    @rule(dice=DICE, moves=st.booleans())
+    def others_rename(self, dice: random.Random, moves: bool) -> None:
+        path = self._draw(dice, self._quiet_files())
         if path is None:
             return
         title, folder = self._unused_name() + ".mp4", split(path)[0]
         changes = {"title": title}
         if moves:
-            chosen = self._draw(data, self._sharp_folders())
+            chosen = self._draw(dice, self._sharp_folders())
             assert chosen is not None
             folder = changes["folder"] = chosen
         note("others: rename", path, changes)
@@ -565,9 +517,9 @@ class MountModel(RuleBasedStateMachine):
         self.moved[path] = new
         self.blurred |= {path, new}
 
-    @rule(data=st.data())
-    def others_make_folder(self, data: st.DataObject) -> None:
-        parent = self._draw(data, self._sharp_folders())
+    @rule(dice=DICE)
+    def others_make_folder(self, dice: random.Random) -> None:
+        parent = self._draw(dice, self._sharp_folders())
         assert parent is not None
         path = join(parent, self._unused_name())
         note("others: mkdir", path)
@@ -575,17 +527,17 @@ class MountModel(RuleBasedStateMachine):
         self.folders.add(path)
         self.blurred.add(path)
 
-    @rule(data=st.data(), moves=st.booleans())
-    def others_rename_folder(self, data: st.DataObject, moves: bool) -> None:
+    @rule(dice=DICE, moves=st.booleans())
+    def others_rename_folder(self, dice: random.Random, moves: bool) -> None:
         self._quiet_files()
-        old = self._draw(data, self._sharp_folders() - {""})
+        old = self._draw(dice, self._sharp_folders() - {""})
         if old is None or self._has_blurred_below(old) or self._has_local_below(old):
             return
         parent = split(old)[0]
         changes = {"name": self._unused_name()}
         if moves:
             fit = {f for f in self._sharp_folders() if not is_below(f, old)}
-            chosen = self._draw(data, fit)
+            chosen = self._draw(dice, fit)
             assert chosen is not None
             parent = changes["parent"] = chosen
         note("others: rename folder", old, changes)
@@ -600,8 +552,8 @@ class MountModel(RuleBasedStateMachine):
 
     # --- time and the machine -----------------------------------------------------------------
 
-    @rule(data=st.data())
-    def let_uploads_end(self, data: st.DataObject) -> None:
+    @rule(dice=DICE)
+    def let_uploads_end(self, dice: random.Random) -> None:
         self._settle()
 
     @rule(lag_ms=st.sampled_from(LAGS_MS))
@@ -615,9 +567,9 @@ class MountModel(RuleBasedStateMachine):
         note("latency", latency_ms)
         self.host.set(latency_ms=latency_ms)
 
-    @rule(data=st.data())
-    def refresh(self, data: st.DataObject) -> None:
-        folder = self._draw(data, self._sharp_folders())
+    @rule(dice=DICE)
+    def refresh(self, dice: random.Random) -> None:
+        folder = self._draw(dice, self._sharp_folders())
         note("refresh", folder)
         error = self._do(lambda: self.rig.volume.refresh(f"/{folder}"))
         assert error is None, error
@@ -646,12 +598,12 @@ class MountModel(RuleBasedStateMachine):
             error = self._do(lambda: look(ROOT_INODE, ""))
             assert error is None, error
 
-    @rule(data=st.data(), killed=st.booleans())
-    def restart(self, data: st.DataObject, killed: bool) -> None:
+    @rule(dice=DICE, killed=st.booleans())
+    def restart(self, dice: random.Random, killed: bool) -> None:
         if self.lag_ms:
             self._settle()  # what a lost answer left can't be found in a listing of before
         self._close(killed=killed)
-        self._open(data)
+        self._open(dice)
 
     # --- comparing ------------------------------------------------------------------------------
 

@@ -11,7 +11,9 @@ from tests.simulated.model import MountModel
 
 
 @pytest.mark.parametrize(
-    "dialect", ["vipstream", "xvs", "fruithosted", "doodstream"], indirect=True
+    "dialect",
+    ["vipstream", "xvs", "doodstream", "fruithosted", "pstream", "streamtape"],
+    indirect=True,
 )
 def test_a_mount_is_what_a_plain_model_says(dialect: str, host_process: Simhost) -> None:
     class Model(MountModel):
@@ -21,7 +23,7 @@ def test_a_mount_is_what_a_plain_model_says(dialect: str, host_process: Simhost)
     run_state_machine_as_test(
         Model,
         settings=settings(
-            max_examples=8,
+            max_examples=12,
             stateful_step_count=30,
             deadline=None,
             derandomize=True,
