@@ -45,7 +45,13 @@ from vidfs.hosts import transport as transport_module
 from vidfs.hosts.api import DownloadLink
 from vidfs.hosts.envelope import Envelope, open_envelope
 from vidfs.hosts.multipart import MultipartBody, SmallFile
-from vidfs.hosts.transport import Answer, Transport, parse_retry_after
+from vidfs.hosts.transport import (
+    UNREACHABLE_GAP_S,
+    UNREACHABLE_S,
+    Answer,
+    Transport,
+    parse_retry_after,
+)
 
 Body = Callable[[Transport, Server], Awaitable[None]]
 BUSY = answer('{"status": "429", "msg": "Too Many Requests"}')
@@ -175,6 +181,27 @@ def test_no_connection_is_unreachable() -> None:
         with trio.fail_after(2), pytest.raises(HostUnreachableError):
             await transport.call("http://127.0.0.1:9", "x", [], open_envelope, repeatable=False)
         assert transport.calls["x"] > 1
+
+    run(scripted(GOOD), body)
+
+
+def test_a_host_that_is_gone_is_not_waited_for_by_every_call() -> None:
+    async def body(transport: Transport, server: Server) -> None:
+        async def ask_nobody() -> tuple[float, int]:
+            started, before = trio.current_time(), transport.calls["x"]
+            with pytest.raises(HostUnreachableError):
+                await transport.call("http://127.0.0.1:9", "x", [], open_envelope, repeatable=True)
+            return trio.current_time() - started, transport.calls["x"] - before
+
+        first_s, attempts = await ask_nobody()
+        assert 3 < first_s <= UNREACHABLE_S, "it may be back in a moment"
+        assert attempts > 2
+        await trio.sleep(UNREACHABLE_S)
+        assert (await ask_nobody())[1] == 1, "by now that is known"
+        await ask(transport, server)
+        assert (await ask_nobody())[1] > 2, "it was there meanwhile"
+        await trio.sleep(UNREACHABLE_GAP_S + 10)
+        assert (await ask_nobody())[1] > 2, "nobody has tried for long"
 
     run(scripted(GOOD), body)
 

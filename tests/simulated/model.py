@@ -40,6 +40,7 @@ from vidfs.types import ROOT_INODE, Inode, NodeKind
 NAMES = ["a.mp4", "b.mp4", "é & ü.mp4", ".s.mp4"]
 FOLDERS = ["A", "B"]
 LAGS_MS = [0, 0, 150, 10_000_000]  # the last one: until it is taken back
+DIALECTS = ["vipstream", "xvs", "doodstream", "fruithosted", "pstream", "streamtape"]
 ONLY_VIDEO = frozenset({"doodstream", "vipstream", "xvs", "pstream"})
 
 DICE = st.randoms(use_true_random=True)
@@ -453,10 +454,7 @@ class MountModel(RuleBasedStateMachine):
 
         note("settle")
 
-        async def settle() -> None:
-            await self.rig.settle()
-
-        error = self._do(settle)
+        error = self._do(lambda: self.rig.settle())
         assert error is None, error
 
     def _quiet_files(self) -> set[str]:

@@ -18,9 +18,8 @@ from hypothesis.stateful import run_state_machine_as_test
 
 import vidfs.content.uploads
 from tests.mount.mounting import Simhost
-from tests.simulated.model import STEPS, MountModel
+from tests.simulated.model import DIALECTS, STEPS, MountModel
 
-DIALECTS = ["vipstream", "xvs", "fruithosted", "doodstream", "pstream", "streamtape"]
 SETTINGS = settings(
     max_examples=20,
     stateful_step_count=60,

@@ -7,14 +7,10 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.mount.mounting import Simhost
-from tests.simulated.model import MountModel
+from tests.simulated.model import DIALECTS, MountModel
 
 
-@pytest.mark.parametrize(
-    "dialect",
-    ["vipstream", "xvs", "doodstream", "fruithosted", "pstream", "streamtape"],
-    indirect=True,
-)
+@pytest.mark.parametrize("dialect", DIALECTS, indirect=True)
 def test_a_mount_is_what_a_plain_model_says(dialect: str, host_process: Simhost) -> None:
     class Model(MountModel):
         host = host_process

@@ -32,6 +32,7 @@ from vidfs.errors import (
     ContentChangedError,
     HostNotFoundError,
     HostServerError,
+    HostUnreachableError,
     LegalBlockError,
     SpoolError,
     TransientHostError,
@@ -56,6 +57,7 @@ _LOOSE_MAX = 10 * _STREAMS_MAX  # chunks in memory while the disk is full: two r
 _FULL_S = 1.0  # so long a full disk is not tried again
 _IDLE_S = 5.0  # a stream that nobody follows ends
 _READ_DEADLINE_S = 60.0  # without a byte: a slow line is no error
+_UNREACHABLE_S = 10.0  # no connection: whoever reads is told sooner
 _RECONNECT_S = 0.1
 _LINKS_MAX = 1000
 _LINK_TTL_S = 300.0  # where the host doesn't say how long a link lives
@@ -253,7 +255,8 @@ class RemoteReader:
         self._read_at = chunks.stop - 1
 
     async def _fetch_chunks(self, offset: int, size: int, missing: int | None) -> None:
-        deadline = trio.current_time() + _READ_DEADLINE_S
+        started = trio.current_time()
+        deadline = started + _READ_DEADLINE_S
         delay_s = 0.1
         while missing is not None:
             stream = self._ensure_stream(missing)
@@ -274,6 +277,8 @@ class RemoteReader:
                 if not isinstance(error, TransientHostError):
                     raise error
                 delay_s = max(error.retry_after_s or 0.0, delay_s)
+                if isinstance(error, HostUnreachableError):
+                    deadline = min(deadline, started + _UNREACHABLE_S)
                 if trio.current_time() + delay_s >= deadline:
                     raise error
                 await trio.sleep(delay_s)

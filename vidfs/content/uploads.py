@@ -26,6 +26,7 @@ from vidfs.content.spool import Spool
 from vidfs.content.throttle import Throttle
 from vidfs.errors import (
     HostNotFoundError,
+    HostUnreachableError,
     OutcomeUnknownError,
     SpoolDamagedError,
     SpoolError,
@@ -56,6 +57,7 @@ RIVAL_PAUSE_S = 0.2
 
 _CALL_DEADLINE_S = 120.0  # listing, verifying: each step beside the upload itself
 _RETRY_S_MAX = 300.0
+_RETRY_UNREACHABLE_S_MAX = 20.0
 _FULL_DISK_PAUSE_S = 10.0
 _FULL_DISK_PAUSE_S_MAX = 300.0
 _DRIVEN = frozenset(  # states that the queue takes further by itself
@@ -475,7 +477,9 @@ class UploadQueue:
     def _postpone(self, job: Job, error: TransientHostError | SpoolFullError) -> None:
         """Try again later; what is known of an attempt under way stays known."""
         job.failures += 1
-        backoff_s = min(_RETRY_S_MAX, 0.5 * 2.0 ** min(job.failures, 12))
+        is_gone = isinstance(error, HostUnreachableError)  # asking is no burden to it then
+        retry_s_max = _RETRY_UNREACHABLE_S_MAX if is_gone else _RETRY_S_MAX
+        backoff_s = min(retry_s_max, 0.5 * 2.0 ** min(job.failures, 12))
         asked_s = error.retry_after_s if isinstance(error, TransientHostError) else None
         delay_s = max(backoff_s * random.uniform(0.5, 1.0), asked_s or 0.0)
         job.reason, job.not_before = str(error), self._clock() + delay_s

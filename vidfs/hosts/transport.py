@@ -70,6 +70,10 @@ UPLOAD_ANSWER_S: Final = 300.0
 REDIRECTS_MAX: Final = 5
 BACKOFF_FIRST_S: Final = 0.2
 BACKOFF_MAX_S: Final = 10.0
+UNREACHABLE_S: Final = 5.0
+"""A host that no connection leads to is tried again for so long, from the first failure on:
+after that every call fails at its first attempt, until one gets through."""
+UNREACHABLE_GAP_S: Final = 30.0  # nobody has tried for so long: it counts anew
 DEADLINE_MARGIN_S: Final = 0.05
 """We give up so long before the caller's scope would cancel us, to say what happened."""
 
@@ -137,6 +141,7 @@ class Transport:
         self._random = randomness or random.Random()
         self._clients: dict[bool, httpx.AsyncClient] = {}
         self._ssl_context: ssl.SSLContext | None = None
+        self._unreachable_since = self._unreachable_at = -math.inf  # first and last failure
 
     async def aclose(self) -> None:
         clients, self._clients = list(self._clients.values()), {}
@@ -175,6 +180,7 @@ class Transport:
         that are queued for a parallel place (one such call at a time).
 
         Errors: HostError; the last one seen when the deadline leaves no time to try again.
+        HostUnreachableError sooner (`UNREACHABLE_S`): nobody need wait for what isn't there.
         """
         url = check_url(f"{base_url.rstrip('/')}/{call}", what="API address")
         caller_deadline = trio.current_effective_deadline() - DEADLINE_MARGIN_S
@@ -192,6 +198,10 @@ class Transport:
                 own_deadline += left_at - queued_at
                 deadline = min(caller_deadline, own_deadline)
                 answer = await self._try_call(url, call, params, deadline)
+            if isinstance(answer, HostUnreachableError):
+                deadline = min(deadline, self._note_unreachable(left_at) + UNREACHABLE_S)
+            elif isinstance(answer, Answer):
+                self._unreachable_at = -math.inf
             outcome = await self._read_answer(answer, parse)
             if isinstance(outcome, _Value):
                 self.pacer.note_success()
@@ -250,6 +260,13 @@ class Transport:
                 error.retry_after_s = answer.retry_after_s
             return _without_context(error)
 
+    def _note_unreachable(self, left_at: float) -> float:
+        """Since when no call has got through, by trio's clock."""
+        if left_at > self._unreachable_at + UNREACHABLE_GAP_S:
+            self._unreachable_since = left_at
+        self._unreachable_at = max(self._unreachable_at, left_at)
+        return self._unreachable_since
+
     def _note_refusal(self, call: str, error: VidfsError, left_at: float) -> None:
         if not isinstance(error, RateLimitedError):
             return
@@ -267,7 +284,8 @@ class Transport:
         return OutcomeUnknownError(f"{error} (it may have been done)", call=error.call)
 
     def _backoff_s(self, attempt: int, error: TransientHostError) -> float:
-        pause_s = min(BACKOFF_MAX_S, BACKOFF_FIRST_S * math.pow(2.0, min(attempt, 30) - 1))
+        longest_s = 1.0 if isinstance(error, HostUnreachableError) else BACKOFF_MAX_S
+        pause_s = min(longest_s, BACKOFF_FIRST_S * math.pow(2.0, min(attempt, 30) - 1))
         pause_s *= self._random.uniform(0.5, 1.0)
         return max(pause_s, error.retry_after_s or 0.0)
 

@@ -13,6 +13,7 @@ Rules between its parts
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -48,6 +49,8 @@ _MERGE_WAIT_S = 0.02  # so long an answer lets others go first
 _QUIET_S = 0.1  # nobody has looked for so long: time to refresh what was shown …
 _REFRESH_WAIT_S = 1.0  # … and after this in any case
 _REFRESH_PARALLEL = 16
+_PATIENCE_S = 10.0  # so long a listing that is too old is waited for …
+_LATE_S = 30.0  # … and so long it isn't, after that was in vain
 _READS_S = 1.0  # after this the kernel has its answers
 _CHANGING = (
     "parent",
@@ -124,6 +127,8 @@ class Tree:
         self._merge_turn = trio.Lock()
         self._nursery: trio.Nursery | None = None
         self._session_at = clock()
+        self._late_until = -math.inf  # the host didn't answer in time just now
+        self.is_answered = False  # whether the host has listed anything since the start
         self._moves = {move.old: move for move in store.load_moves()}
         self._doubted: set[Inode] = set()
         self.root = self._adopt_root()
@@ -248,6 +253,11 @@ class Tree:
     def has_catalogue(self) -> bool:
         return self._store.has_any_listing()
 
+    @property
+    def is_late(self) -> bool:
+        """Whether folders are shown as last known because the host didn't list them in time."""
+        return self._clock() < self._late_until
+
     def listed_at(self, folder: Node) -> float | None:
         """When *folder* was last seen whole, Unix seconds."""
         at = self._listed_at.get(folder.inode)
@@ -260,8 +270,9 @@ class Tree:
     async def ensure_fresh(self, folder: Node) -> None:
         """Make *folder* fit to be shown, by the rules of `dir_ttl` and `dir_stale`.
 
-        A listing of an earlier session is shown at once and refreshed behind it. While the
-        host can't be reached the last known listing goes on being shown.
+        A listing of an earlier session is shown at once and refreshed behind it. Where the host
+        doesn't answer within `_PATIENCE_S` the last known listing goes on being shown: nobody
+        else waits for it then, until it answers or `_LATE_S` are over.
 
         Errors: HostError if nothing is known; NotFoundError if the host lost the folder.
         """
@@ -276,10 +287,16 @@ class Tree:
             if age_s < self._settings.dir_stale_s or listed_at < self._session_at:
                 self.refresh_soon(folder)
                 return
+        if self.is_late:
+            self.refresh_soon(folder)
+            return
         try:
-            await self.refresh(folder)
-        except TransientHostError as error:
-            log.warning("%s is shown as last known: %s", self.path_of(folder), error)
+            with trio.fail_after(_PATIENCE_S):
+                await self.refresh(folder)
+        except (TransientHostError, trio.TooSlowError) as error:
+            self._late_until = self._clock() + _LATE_S
+            reason = str(error) or "the host takes its time"
+            log.warning("%s is shown as last known: %s", self.path_of(folder), reason)
 
     async def look(self, folder: Node, name: str) -> Node | None:
         """The entry *name* of *folder*; the host is asked where the listing is too old."""
@@ -353,6 +370,8 @@ class Tree:
                 await self._fetch_listing(folder)
             if scope.cancelled_caught:
                 flight.error = TransientHostError("the host didn't list the folder in time")
+            else:
+                self._late_until, self.is_answered = -math.inf, True
         except VidfsError as error:
             flight.error = error
             log.debug("listing of %s failed: %s", folder.name or "/", error)

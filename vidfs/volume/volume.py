@@ -173,9 +173,10 @@ class Volume:
             self.tree, host, self.writeback, retitle=self._changes.retitle
         )
         self._space: TTLCache[str, Space] = TTLCache(1, ttl=_SPACE_TTL_S)
+        self._last_space = Space(_PETABYTE, _PETABYTE, 0)
         self._atimes_ns: LRUCache[Inode, int] = LRUCache(_ATIMES_MAX)
         self._root = self.tree.root
-        self._note = self.writeback.note
+        self._start_note = ""
 
     def _make_tree(self) -> Tree:
         return Tree(
@@ -235,7 +236,7 @@ class Volume:
                 raise
             note = f"mounted from the catalogue: {error or 'the host does not answer'}"
             log.warning("%s", note)
-            self._note = "; ".join(filter(None, [note, self._note]))
+            self._start_note = note
         await self._find_root()
         nursery.start_soon(self._news.run)
         await nursery.start(self.writeback.queue.run)
@@ -263,7 +264,12 @@ class Volume:
     @property
     def note(self) -> str:
         """What the person who mounts should know, "" if nothing."""
-        return self._note
+        notes = [self.writeback.note]
+        if self._start_note and not self.tree.is_answered:
+            notes.append(self._start_note)
+        elif self.tree.is_late:
+            notes.append("the host does not answer: folders are shown as last known")
+        return "; ".join(filter(None, notes))
 
     # --- TreeListener: what the host changed -------------------------------------------------
 
@@ -380,14 +386,14 @@ class Volume:
                 with trio.fail_after(CHANGE_DEADLINE_S):
                     self._remember_space(await self._host.account_info())
             except (HostError, trio.TooSlowError):
-                self._remember_space(AccountInfo())
+                self._space["space"] = self._last_space
         return self._space["space"]
 
     def _remember_space(self, info: AccountInfo) -> None:
         used = max(info.storage_used_bytes or 0, 0)
         left = info.storage_left_bytes
         free = _PETABYTE if left is None or left < 0 else left
-        self._space["space"] = Space(used + free, free, 0)
+        self._space["space"] = self._last_space = Space(used + free, free, 0)
 
     # --- changing names ----------------------------------------------------------------------
 
@@ -513,7 +519,7 @@ class Volume:
             pace=self._host.pace,
             spool_bytes=sum(local.file.size_bytes for local in self.writeback.locals),
             host=self._host.name,
-            note=self._note,
+            note=self.note,
             local_files=[
                 self.tree.path_of(local.node)
                 for local in self.writeback.locals

@@ -22,6 +22,7 @@ from vidfs.errors import (
     HostError,
     HostNotFoundError,
     HostServerError,
+    HostUnreachableError,
     LegalBlockError,
     VidfsError,
 )
@@ -279,6 +280,19 @@ def test_a_body_that_never_brings_anything_ends_in_an_error(bench: Bench) -> Non
 
     run(main)
     assert bench.host.calls["open_stream"] < 60
+
+
+def test_a_host_that_is_gone_is_told_to_the_reader_sooner(bench: Bench) -> None:
+    bench.host.on("open_stream", *[raising(HostUnreachableError("no connection"))] * 200)
+
+    async def main() -> None:
+        async with bench.reading() as reader:
+            started = trio.current_time()
+            with pytest.raises(HostUnreachableError):
+                await reader.read(0, 100)
+            assert 3 < trio.current_time() - started <= 10
+
+    run(main)
 
 
 def test_connections_that_break_off_within_a_chunk_are_taken_up_at_the_byte(bench: Bench) -> None:

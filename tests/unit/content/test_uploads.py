@@ -275,6 +275,24 @@ def test_the_host_is_asked_again_when_it_fails_to_say(bench: Bench) -> None:
     assert bench.contents() == [CONTENT]
 
 
+def test_a_host_that_was_gone_for_long_is_met_soon_after_it_is_back(bench: Bench) -> None:
+    async def gone() -> None:
+        if trio.current_time() < 3600:
+            raise HostUnreachableError("no connection")
+
+    bench.host.on("upload", *[gone] * 1000)
+
+    async def main() -> None:
+        async with bench.running():
+            bench.queue.seal(bench.write())
+            await bench.until_idle()
+            assert 3600 <= trio.current_time() < 3630
+
+    run(main)
+    assert bench.host.calls["upload"] < 500
+    assert bench.contents() == [CONTENT]
+
+
 def test_a_file_that_somebody_had_there_before_is_not_adopted(bench: Bench) -> None:
     bench.host.on("store", raising(OutcomeUnknownError("no answer")))
 

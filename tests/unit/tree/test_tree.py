@@ -420,6 +420,36 @@ def test_an_unreachable_host_leaves_the_last_known_listing(bench: Bench) -> None
     run(main)
 
 
+def test_a_host_that_answers_nothing_is_waited_for_once(bench: Bench) -> None:
+    bench.host.add_folder("Films")
+    gate = trio.Event()
+
+    async def shown_after_s(tree: Tree, folder: Node) -> float:
+        started = trio.current_time()
+        await tree.ensure_fresh(folder)
+        return trio.current_time() - started
+
+    async def main() -> None:
+        async with bench.open() as tree:
+            await tree.refresh(tree.root)
+            films = bench.child("Films")
+            await tree.refresh(films)
+            await trio.sleep(3600)
+            bench.host.on("list_folder", gate.wait, gate.wait)
+            assert 5 < await shown_after_s(tree, tree.root) < 15
+            assert tree.is_late
+            assert await shown_after_s(tree, tree.root) == 0
+            assert await shown_after_s(tree, films) == 0
+            assert list(bench.names()) == ["Films"]
+            bench.host.add("a.mp4")
+            gate.set()
+            await trio.sleep(5)
+            assert sorted(bench.names()) == ["Films", "a.mp4"], "the answer came behind"
+            assert not bench.tree.is_late
+
+    run(main)
+
+
 def test_an_unforeseen_answer_breaks_one_listing_and_nothing_else(bench: Bench) -> None:
     async def main() -> None:
         async with bench.open() as tree:
