@@ -378,7 +378,10 @@ def create_private_dir(path: Path) -> Path:
     try:
         if not path.parent.is_dir():
             create_private_dir(path.parent)
-        path.mkdir(mode=0o700, exist_ok=True)
+        try:
+            path.mkdir(mode=0o700, exist_ok=True)
+        except FileExistsError:
+            raise ConfigError(f"{path}: is not a directory") from None
         if stat.S_IMODE(path.stat().st_mode) & 0o077:
             path.chmod(0o700)
     except OSError as error:
@@ -567,6 +570,8 @@ def parse_mount_options(texts: Sequence[str], *, sloppy: bool = False) -> MountO
                 raise UsageError(f"option {name}={value}: {error}") from None
         elif name in _KERNEL_FLAGS and not equals:
             kernel_flags[name] = None
+        elif name in (*_FLAGS, *_KERNEL_FLAGS):
+            raise UsageError(f"option {name}: takes no value")
         elif not _is_passed_along(name, bool(equals)) and not sloppy:
             known = [*_FLAGS, *_VALUES, *_KERNEL_FLAGS]
             raise UsageError(f"unknown mount option {name!r}{_suggestion(name, known)}")

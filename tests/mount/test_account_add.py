@@ -171,7 +171,7 @@ def test_a_script_gets_the_keyring_too_unless_it_fails(
 def test_what_a_script_forgot_is_named(vidfs: Program, new_config: Path) -> None:
     vip = ("films", "--host", "vipstream")
     for words, message in {
-        (): "name of the account: missing",
+        (): "Name of the account is missing",
         ("films",): "--host is needed: one of doodstream, vipstream",
         ("films", "--host", "youtube"): "no host 'youtube': one of",
         ("films", "--host", "xvs"): "--base-url is needed: xvs runs on many sites",

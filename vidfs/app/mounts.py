@@ -22,7 +22,13 @@ from pathlib import Path
 import msgspec
 
 from vidfs.config import Directories
-from vidfs.errors import AlreadyMountedError, MountError, MountPointError, NotMountedError
+from vidfs.errors import (
+    AlreadyMountedError,
+    MountError,
+    MountPointError,
+    NotMountedError,
+    UsageError,
+)
 
 FS_TYPE = "fuse.vidfs"
 CONTROL_XATTR = "user.vidfs.control"
@@ -78,7 +84,12 @@ def find_mount_of(path: str, mounts: Sequence[KernelMount]) -> KernelMount | Non
 
 
 def resolve(path: str) -> str:
-    """*path* absolute and without links, touching nothing below a dead mount."""
+    """*path* absolute and without links, touching nothing below a dead mount.
+
+    Errors: UsageError for the empty one, which would be the working directory.
+    """
+    if not path:
+        raise UsageError("an empty path leads nowhere")
     return os.path.realpath(Path(path).absolute())
 
 

@@ -73,6 +73,9 @@ def parse_place(text: str, accounts: Collection[str]) -> Place:
         return Place(text=f"{source.account}:/{source.folder}", account=match[1], parts=parts)
     if text in accounts:
         return Place(text=f"{text}:/", account=text)
+    if "/" not in text and not os.path.lexists(text):
+        known = ", ".join(sorted(accounts))
+        raise UsageError(f"{text}: no account is called so (accounts: {known})")
     return _parse_mounted(text)
 
 

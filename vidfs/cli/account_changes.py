@@ -144,7 +144,7 @@ def _choose_base_url(record: HostRecord, given: str | None, *, in_steps: bool) -
 def _ask_in_steps(what: str, check: Callable[[str], str], default: str | None = None) -> str:
     """Asks again until *check* likes the answer. Errors: UsageError without a terminal."""
     if not sys.stdin.isatty():
-        raise UsageError(f"{what.lower()}: missing")
+        raise UsageError(f"{what} is missing (see vidfs account add --help)")
 
     def convert(answer: str) -> str:
         try:

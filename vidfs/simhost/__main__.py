@@ -14,6 +14,7 @@ from .settings import Settings, flags
 def parser() -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(
         prog="vidfs simhost",
+        usage="%(prog)s --root DIR [--port PORT] [--fault RULE]… [OPTION]…",
         description="A simulated video host on 127.0.0.1.",
         epilog=FAULTS_HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -115,7 +115,17 @@ def test_version_and_help_load_nothing_heavy() -> None:
     ("args", "words"),
     [
         ((), "Usage: vidfs"),
-        (("nosuch",), "No such command 'nosuch' (see vidfs --help)"),
+        (("xyz",), "no command 'xyz' (see vidfs --help)"),
+        (("mout",), "no command 'mout' (did you mean mount?) (see vidfs --help)"),
+        (("mount", "-o", "ro=1", "demo", "m"), "option ro: takes no value"),
+        (("mount", "-o", "allow_othr", "demo", "m"), "(did you mean allow_other?)"),
+        (("mount", "-o", "cache_dir=/dev/null/x", "demo", "/"), "/dev/null: is not a directory"),
+        (("mount", "demo", ""), "an empty path leads nowhere"),
+        (("mount", "", "m"), "'' is not ACCOUNT or ACCOUNT:/folder"),
+        (("info", "nosuch"), "nosuch: no account is called so (accounts: demo)"),
+        (("ls", "/tmp"), "/tmp: neither ACCOUNT:/path nor a path in a vidfs mount"),
+        (("account", "test", "nosuch"), "no account 'nosuch' in "),
+        (("upload", "/nonexistent", "demo:/"), "Path '/nonexistent' does not exist"),
         (("mount",), "Missing argument 'SOURCE' (see vidfs mount --help)"),
         (("status", "--colour"), "--colour"),
         (("wait", "--timeout", "soon"), "'soon' is not a duration"),
@@ -128,6 +138,36 @@ def test_wrong_usage_is_one_line_and_2(args: tuple[str, ...], words: str, tmp_pa
     assert done.returncode == ExitCode.USAGE
     if args:
         assert done.stdout == ""
+        assert done.stderr.startswith("vidfs: ")
+        assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("group", ["account", "remote", "trash"])
+def test_a_group_without_a_command_shows_its_help(group: str, tmp_path: Path) -> None:
+    done = run(group, tmp_path=tmp_path)
+    assert (done.returncode, done.stdout) == (ExitCode.USAGE, "")
+    assert done.stderr.startswith(f"Usage: vidfs {group}")
+    assert done.stderr.count("\n") > 5
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"x = [", "c.toml: Invalid value (at end of document)"),
+        (b"\xff\xfe", "c.toml: is not UTF-8 text"),
+        (b"#" * (1 << 20) + b"x", "c.toml: too big for a configuration file"),
+        (None, "c.toml: Is a directory"),
+    ],
+)
+def test_a_configuration_of_no_use_is_one_line(
+    content: bytes | None, words: str, tmp_path: Path
+) -> None:
+    config = tmp_path / "c.toml"
+    config.mkdir() if content is None else config.write_bytes(content)
+    for args in (("account", "list"), ("info", "films"), ("mount", "films", str(tmp_path / "m"))):
+        done = run("--config", str(config), *args, tmp_path=tmp_path)
+        assert (done.returncode, done.stdout) == (ExitCode.USAGE, "")
+        assert words in done.stderr
         assert done.stderr.startswith("vidfs: ")
         assert done.stderr.count("\n") == 1
 
