@@ -79,6 +79,10 @@ class NotFoundError(NodeError):
     pass
 
 
+class StaleError(NodeError):
+    """What the caller has looked up was removed since."""
+
+
 class ExistsError(NodeError):
     pass
 

@@ -90,6 +90,12 @@ class Job:
         return self.pending
 
     @property
+    def needs_older(self) -> bool:
+        """These bytes are to replace others at the host, which has none of the file yet."""
+        is_file = self.inode is not None and self.state is not JobState.LOCAL
+        return is_file and not self.obsolete
+
+    @property
     def outcome_unknown(self) -> bool:
         """An attempt left that was never answered: the host is asked before another."""
         return self.sent_at is not None and self.code is None

@@ -306,6 +306,34 @@ def test_statfs_says_how_long_a_name_may_be(mount: Mount) -> None:
     assert space.f_bavail <= space.f_blocks
 
 
+def test_times_that_fit_nowhere_become_the_nearest_that_do(mount: Mount) -> None:
+    path = mount.path / "a.mp4"
+    path.write_bytes(b"film")
+    os.utime(path, (2**40, 2**40))
+    assert path.stat().st_mtime == pytest.approx(2**63 / 1e9)
+    os.utime(path, (-(2**40), -(2**40)))
+    assert path.stat().st_mtime == pytest.approx(-(2**63) / 1e9)
+
+
+def test_a_file_that_is_removed_again_and_again_can_always_be_made(mount: Mount) -> None:
+    """Between looking a name up and opening what it meant another may remove it."""
+    path = mount.path / "a.mp4"
+    stop = threading.Event()
+
+    def remove() -> None:
+        while not stop.is_set():
+            path.unlink(missing_ok=True)
+
+    thread = threading.Thread(target=remove)
+    thread.start()
+    try:
+        for _ in range(1000):
+            path.open("ab").close()
+    finally:
+        stop.set()
+        thread.join()
+
+
 def test_times_and_inode_numbers_are_kept(simhost: Simhost, mounted: Mounted) -> None:
     simhost.add_file("xvs", "theirs.mp4", b"theirs", folder="Films")
     mtime_ns = 1_234_567_890_123_456_789

@@ -593,12 +593,11 @@ class UploadQueue:
     async def _settle_ghost(self, job: Job) -> None:
         """What became of an upload that nobody wants any more is known: remove what arrived."""
         successor = self._jobs.get(job.successor or 0)
-        if job.code is None:
+        if job.code is None or (successor is not None and job.code in successor.obsolete):
             pass
-        elif successor is not None and successor.inode is not None:
+        elif successor is not None and successor.needs_older:
             # Kept until the newer bytes are there, so that the host is never without any.
-            if job.code not in successor.obsolete:
-                successor.obsolete.append(job.code)
+            successor.obsolete.append(job.code)
             self._journal.save(successor)
         else:
             with trio.fail_after(_CALL_DEADLINE_S):

@@ -28,6 +28,7 @@ ERRNOS: dict[type[BaseException], int] = {
     # names and files
     errors.NodeError: errno.EIO,
     errors.NotFoundError: errno.ENOENT,
+    errors.StaleError: errno.ESTALE,
     errors.ExistsError: errno.EEXIST,
     errors.NotEmptyError: errno.ENOTEMPTY,
     errors.IsFolderError: errno.EISDIR,

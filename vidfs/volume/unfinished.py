@@ -20,16 +20,18 @@ from vidfs.tree.journal import SqlJournal
 from vidfs.tree.node import Node
 from vidfs.tree.tree import Tree
 from vidfs.types import FileCode, FolderId, Job, JobState, NodeKind
+from vidfs.volume.trash import Trash
 from vidfs.volume.writeback import Writeback
 
 log = logging.getLogger(__name__)
 
 
 class Unfinished:
-    def __init__(self, tree: Tree, journal: SqlJournal, writeback: Writeback) -> None:
+    def __init__(self, tree: Tree, journal: SqlJournal, writeback: Writeback, trash: Trash) -> None:
         self._tree = tree
         self._journal = journal
         self._writeback = writeback
+        self._trash = trash
 
     @contextmanager
     def noted(self, node: Node, *, target: Node | None = None, name: str = "") -> Iterator[None]:
@@ -86,6 +88,7 @@ class Unfinished:
             pass  # another file's by now
         elif job.sent_folder is None:
             log.info("the removal of %s, which was interrupted, is finished", node.name)
+            self._trash.note(node)
             self._writeback.removed(node, deleted=None)
         elif target is not None:
             return self._finish_rename(job, node, target, job.sent_title or node.name)

@@ -29,6 +29,7 @@ from vidfs.errors import (
     NotFoundError,
     ReadOnlyError,
     SpoolError,
+    StaleError,
 )
 from vidfs.hosts.api import AccountInfo, VideoHost
 from vidfs.tree.journal import SqlJournal
@@ -154,7 +155,7 @@ class Volume:
             writeback=self.writeback,
             settings=settings,
         )
-        unfinished = Unfinished(self.tree, journal, self.writeback)
+        unfinished = Unfinished(self.tree, journal, self.writeback, trash)
         unfinished.resume()
         self._changes = Changes(
             tree=self.tree,
@@ -446,13 +447,14 @@ class Volume:
         return self._attr(node)
 
     def set_times(self, inode: Inode, *, mtime_ns: int | None, atime_ns: int | None) -> Attr:
-        """*mtime_ns* is kept for good, *atime_ns* for a while."""
+        """*mtime_ns* is kept for good, *atime_ns* for a while. Times that don't fit, beyond the
+        years 1677 and 2262, become the nearest that do, as on a local disk."""
         self._check_writable()
         node = self._get(inode)
         if mtime_ns is not None:
-            self.tree.set_mtime(node, mtime_ns)
+            self.tree.set_mtime(node, _fitting(mtime_ns))
         if atime_ns is not None:
-            self._atimes_ns[node.inode] = atime_ns
+            self._atimes_ns[node.inode] = _fitting(atime_ns)
             self.tree.note_change(node.parent)
         return self._attr(node)
 
@@ -479,7 +481,15 @@ class Volume:
             await self._attributes.remove(self._get(inode), name)
 
     async def open(self, inode: Inode, flags: int) -> int:
-        return await self.files.open(self._get(inode), flags)
+        """Errors: StaleError if *inode* was removed since its name was looked up: the kernel then
+        looks again, and finds, or makes, what bears the name now."""
+        try:
+            node = self._get(inode)
+        except NotFoundError:
+            raise StaleError("it was removed") from None
+        if not node.linked and self.writeback.find(inode) is None:
+            raise StaleError(f"{node.name} was removed")
+        return await self.files.open(node, flags)
 
     # --- what a person asks -------------------------------------------------------------------
 
@@ -588,6 +598,10 @@ class Volume:
     def _check_writable(self) -> None:
         if self.settings.read_only:
             raise ReadOnlyError("mounted read-only")
+
+
+def _fitting(time_ns: int) -> int:
+    return max(-(1 << 63), min(time_ns, (1 << 63) - 1))
 
 
 def _is_at_or_below(path: str, top: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import trio
 
 from tests.unit.volume.test_volume import Rig, run
 from vidfs.errors import HostNotFoundError
+from vidfs.tree.store import Store
 from vidfs.types import ROOT_INODE
 from vidfs.volume import Volume
 
@@ -64,6 +66,17 @@ def test_a_removal_is_finished(rig: Rig, when: str) -> None:
     died_during(rig, "delete_file", when, lambda volume: volume.unlink(ROOT_INODE, "a.mp4"))
     assert next_start(rig) == ["b.mp4"]
     assert list(rig.at_host()) == ["b.mp4"]
+
+
+def test_what_a_finished_removal_put_into_the_trash_can_be_restored(rig: Rig) -> None:
+    rig.host.capabilities = replace(rig.host.capabilities, delete_file=False)
+    code = rig.host.add("a.mp4")
+    died_during(rig, "edit_file", "after", lambda volume: volume.unlink(ROOT_INODE, "a.mp4"))
+    assert next_start(rig) == []
+    store = Store(rig.tmp_path / "state" / "catalogue.sqlite")
+    [trashed] = store.load_trash()
+    store.close()
+    assert (trashed.remote, trashed.name, trashed.path) == (code, "a.mp4", "/")
 
 
 @pytest.mark.parametrize("when", WHEN)

@@ -19,6 +19,7 @@ from vidfs.errors import (
     HostError,
     HostServerError,
     OutcomeUnknownError,
+    StaleError,
     UploadRefusedError,
 )
 from vidfs.hosts.api import UploadOptions
@@ -399,6 +400,43 @@ def test_a_superseded_upload_that_arrived_is_never_shown(rig: Rig) -> None:
 
     run(main)
     assert rig.at_host() == {"a.mp4": b"second"}
+
+
+@pytest.mark.parametrize("bytes_after", [b"", b"third"])
+def test_a_superseded_upload_is_not_kept_beside_an_older_one(rig: Rig, bytes_after: bytes) -> None:
+    """It may only stay where the host would have nothing of the file without it."""
+    rig.host.add("a.mp4", b"first")
+    never, third = trio.Event(), trio.Event()
+
+    async def main() -> None:
+        async with rig.open() as volume:
+            await rig.names()
+            rig.host.on("upload", never.wait, when="after")
+            await rig.write("a.mp4", b"second")
+            await rig.until(lambda: len(rig.host.stored) == 2)
+            rig.host.on("upload", third.wait)
+            await rig.write("a.mp4", bytes_after)
+            await rig.until(lambda: len(volume.writeback.queue.jobs) == 1)
+            assert rig.at_host() == {"a.mp4": b"first"}
+            third.set()
+            await volume.wait_uploads()
+
+    run(main)
+    assert rig.at_host() == {"a.mp4": bytes_after or b"first"}
+
+
+def test_opening_what_was_removed_since_its_lookup_has_the_kernel_look_again(rig: Rig) -> None:
+    rig.host.add("a.mp4")
+
+    async def main() -> None:
+        async with rig.open() as volume:
+            attr = await volume.lookup(ROOT_INODE, "a.mp4")
+            assert attr is not None
+            await volume.unlink(ROOT_INODE, "a.mp4")
+            with pytest.raises(StaleError):
+                await volume.open(attr.inode, os.O_RDWR)
+
+    run(main)
 
 
 def test_bytes_only_here_survive_the_loss_of_their_folder_at_the_host(rig: Rig) -> None:
