@@ -13,14 +13,16 @@ import io
 import os
 import struct
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 from urllib.parse import quote
 
-_SIZES: Mapping[str, int] = {"normal": 128, "large": 256}  # folder: pixels of either side at most
+_SIZES: Mapping[str, int] = {"normal": 128, "large": 256, "x-large": 256, "xx-large": 256}
+"""Folder: pixels of either side at most. The largest two would take 512 and 1024; they get the
+same file as "large", so that no program looks for more, and the cache stays small."""
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _IHDR_END = len(_PNG_START) + 25
 _TEXT_BYTES_MAX = 64 << 10  # the texts stand within so much of the beginning, in our files
@@ -82,9 +84,8 @@ class ThumbnailCache:
         Leaves a valid thumbnail alone, whoever made it.
         """
         content = _with_texts(_placeholder(), _texts_of(subject) | {"Software": _PLACEHOLDER})
-        for file in self._files(subject.uri).values():
-            if self._state(file, subject) is State.NONE:
-                _write(file, content)
+        files = self._files(subject.uri).values()
+        _write_all([file for file in files if self._state(file, subject) is State.NONE], content)
 
     def save_picture(self, subject: Subject, picture: bytes) -> None:
         """*picture* (JPEG, PNG, WEBP, GIF) in every size that has no valid one.
@@ -92,9 +93,12 @@ class ThumbnailCache:
         Errors: NotAPictureError; OSError.
         """
         texts = _texts_of(subject) | {"Software": "vidfs"}
+        lacking: dict[int, list[Path]] = {}
         for folder, file in self._files(subject.uri).items():
             if self._state(file, subject) is not State.PICTURE:
-                _write(file, _with_texts(to_png(picture, _SIZES[folder]), texts))
+                lacking.setdefault(_SIZES[folder], []).append(file)
+        for side_max, files in lacking.items():
+            _write_all(files, _with_texts(to_png(picture, side_max), texts))
 
     def move(self, path: str, subject: Subject) -> None:
         """The file that was at *path* is *subject* now: its thumbnails go with it."""
@@ -104,7 +108,7 @@ class ThumbnailCache:
                 png = old_files[folder].read_bytes()
                 texts = read_texts(png)
                 if texts:
-                    _write(file, _with_texts(_without_texts(png), texts | _texts_of(subject)))
+                    _write_all([file], _with_texts(_without_texts(png), texts | _texts_of(subject)))
         self.remove(path)
 
     def remove(self, path: str) -> None:
@@ -198,16 +202,22 @@ def _chunks(png: bytes) -> Iterator[tuple[bytes, int, int]]:
         at += length + 12
 
 
-def _write(file: Path, content: bytes) -> None:
-    """Whole or not at all, readable by its owner only."""
-    for folder in (file.parent.parent.parent, file.parent.parent, file.parent):
-        folder.mkdir(mode=0o700, exist_ok=True)
-    fresh = file.with_name(f".{file.stem}.{os.getpid()}.tmp")
-    try:
-        fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(fd, "wb") as opened:
-            opened.write(content)
-        fresh.replace(file)
-    except OSError:
+def _write_all(files: Sequence[Path], content: bytes) -> None:
+    """One file under several names; whole or not at all, readable by its owner only."""
+    for folder in {file.parent for file in files}:
+        for above in (folder.parent.parent, folder.parent, folder):
+            above.mkdir(mode=0o700, exist_ok=True)
+    for number, file in enumerate(files):
+        fresh = file.with_name(f".{file.stem}.{os.getpid()}.tmp")
         fresh.unlink(missing_ok=True)
-        raise
+        try:
+            if number:
+                fresh.hardlink_to(files[0])
+            else:
+                fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+                with os.fdopen(fd, "wb") as opened:
+                    opened.write(content)
+            fresh.replace(file)
+        except OSError:
+            fresh.unlink(missing_ok=True)
+            raise

@@ -58,8 +58,9 @@ def test_a_picture_is_saved_small_valid_and_private(cache: ThumbnailCache, tmp_p
     cache.save_picture(FILM, jpeg())
     assert cache.state(FILM) is State.PICTURE
     found = files_in(tmp_path)
-    assert found.keys() == {"normal", "large"}
-    for folder, size in (("normal", (128, 72)), ("large", (256, 144))):
+    assert found.keys() == {"normal", "large", "x-large", "xx-large"}
+    assert found["large"].samefile(found["x-large"])
+    for folder, size in (("normal", (128, 72)), ("large", (256, 144)), ("xx-large", (256, 144))):
         with Image.open(found[folder]) as image:
             image.load()
             assert (image.format, image.size) == ("PNG", size)
