@@ -502,3 +502,21 @@ def test_doctor_finds_dead_mounts_refused_keys_and_odd_clocks(
     shown = vidfs.run("doctor", "wrong").stdout
     assert "refuses the key" in shown
     assert "→ get a new key" in shown
+
+
+def test_status_is_shown_whatever_hangs(vidfs: Program, mounted: Mounted) -> None:
+    with mounted("xvs") as one, mounted("vipstream") as two:
+        os.kill(two.pid, signal.SIGSTOP)
+        try:
+            elsewhere = Program(vidfs.root / "elsewhere", vidfs.config_file)  # asks the mounts
+            for program in (vidfs, elsewhere):
+                started = time.monotonic()
+                text = program.ok("status")
+                assert time.monotonic() - started < 15
+                assert f"xvs on {one.path}, pid {one.pid}\n" in text
+            assert f"vipstream on {two.path} (its daemon doesn't answer), pid {two.pid}" in (
+                vidfs.ok("status")
+            )
+            assert [status["account"] for status in vidfs.status()] == ["xvs"]
+        finally:
+            os.kill(two.pid, signal.SIGCONT)

@@ -14,10 +14,11 @@ import re
 import struct
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 
 import msgspec
 
@@ -35,6 +36,7 @@ CONTROL_XATTR = "user.vidfs.control"
 """On a mount's root: the path of the state directory that serves it."""
 
 _STALE_LAYERS_MAX = 10
+_ANSWER_S = 3.0  # that a daemon may take to say where its state is
 
 
 # -------------------------------------------------------------------------- mount table
@@ -270,14 +272,14 @@ def find_served(directories: Directories, mounts: Sequence[KernelMount]) -> list
     if directories.state_root.is_dir():
         for path in sorted(directories.state_root.iterdir()):
             state_dirs[path] = path.name
+    elsewhere = {}
     for mount in mounts:
         if mount.fs_type == FS_TYPE:
-            own = directories.state_dir(mount.account)
-            info = find_daemon_info(own)
+            info = find_daemon_info(directories.state_dir(mount.account))
             if info is None or info.mountpoint != mount.mountpoint:
-                elsewhere = _ask_state_dir(mount.mountpoint)
-                if elsewhere is not None:
-                    state_dirs[elsewhere] = mount.account
+                elsewhere[mount.mountpoint] = mount.account
+    for mountpoint, state_dir in _ask_state_dirs(elsewhere).items():
+        state_dirs[state_dir] = elsewhere[mountpoint]
     return [
         Served(account=account, state_dir=state_dir, info=info)
         for state_dir, account in state_dirs.items()
@@ -286,11 +288,25 @@ def find_served(directories: Directories, mounts: Sequence[KernelMount]) -> list
     ]
 
 
-def _ask_state_dir(mountpoint: str) -> Path | None:
-    try:
-        return Path(os.fsdecode(os.getxattr(mountpoint, CONTROL_XATTR)))
-    except OSError:
-        return None  # dead, or another user's
+def _ask_state_dirs(mountpoints: Iterable[str]) -> dict[str, Path]:
+    """Where the state of these mounts is. Not of those that are dead, or another user's.
+
+    A daemon that hangs would hold whoever asks, too: so each is asked in a thread that nobody
+    waits for longer than a while.
+    """
+    found: dict[str, Path] = {}
+
+    def ask(mountpoint: str) -> None:
+        with suppress(OSError):
+            found[mountpoint] = Path(os.fsdecode(os.getxattr(mountpoint, CONTROL_XATTR)))
+
+    threads = [Thread(target=ask, args=(mountpoint,), daemon=True) for mountpoint in mountpoints]
+    for thread in threads:
+        thread.start()
+    deadline = time.monotonic() + _ANSWER_S
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    return dict(found)
 
 
 def get_served(target: str, directories: Directories) -> tuple[Served, str]:

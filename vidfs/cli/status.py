@@ -6,17 +6,16 @@ import shutil
 import textwrap
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any, NoReturn
 
 import click
 
-from vidfs.app.mounts import Served
+from vidfs.app.mounts import Served, find_lock_holder
 from vidfs.cli.completion import complete_mount
 from vidfs.cli.session import Session, is_terminal
 from vidfs.cli.text import echo_json, format_bytes, format_duration, format_table, shorten
 from vidfs.control import Message, ask
-from vidfs.errors import MountError
+from vidfs.errors import MountError, NotMountedError
 
 MOUNT_KEYS = (
     *("account", "source", "mountpoint", "pid", "pending", "parked", "uploads"),
@@ -24,6 +23,8 @@ MOUNT_KEYS = (
 )
 UPLOAD_KEYS = ("path", "state", "sent_bytes", "size_bytes", "attempts", "reason")
 WATCH_PERIOD_S = 1.0
+_ANSWER_S = 3.0  # that a daemon may take
+_SILENT = "its daemon doesn't answer"
 LOCAL_SHOWN_MAX = 3
 _COLUMNS = ("STATE", "SENT", "SIZE", "SPEED", "LEFT", "TRIES", "PATH", "REASON")
 _DISPENSABLE = ("TRIES", "SIZE", "SPEED", "LEFT")  # in this order, where there is no room
@@ -57,7 +58,8 @@ def status(session: Session, as_json: bool, watch: bool, directory: str | None) 
     while True:
         mounts = _find_mounts(session, paths)
         if as_json:
-            echo_json({"mounts": [to_json(mount) for mount in mounts]})
+            answered = [mount for mount in mounts if mount.get("phase") != _SILENT]
+            echo_json({"mounts": [to_json(mount) for mount in answered]})
         else:
             width = shutil.get_terminal_size().columns if is_terminal() else None
             text = "\n\n".join(to_text(mount, width) for mount in mounts)
@@ -98,9 +100,17 @@ def _find_mounts(session: Session, paths: tuple[str, ...]) -> list[Message]:
 
 
 def _find_status(served: Served) -> Message | None:
-    with suppress(MountError):  # it ended in this moment
-        return ask(served.state_dir, "status")
-    return None
+    """None: it ended in this moment."""
+    try:
+        return ask(served.state_dir, "status", timeout_s=_ANSWER_S)
+    except NotMountedError:
+        return None
+    except MountError:
+        if find_lock_holder(served.state_dir) != served.info.pid:
+            return None
+    info = served.info
+    told = {"source": info.source, "mountpoint": info.mountpoint, "pid": info.pid}
+    return {**told, "phase": _SILENT, "uploads": []}
 
 
 def to_json(mount: Message) -> dict[str, Any]:
@@ -118,6 +128,8 @@ def to_text(mount: Message, width: int | None = None, rows_max: int | None = Non
         where += " (unmounted, finishing uploads)"
     elif mount.get("phase") != "mounted":
         where += f" ({mount.get('phase')})"
+    if mount.get("phase") == _SILENT:
+        return f"{where}, pid {mount['pid']}"
     lines = [
         f"{where}, pid {mount['pid']}",
         f"  uploads: {describe_uploads(mount)}; cache: {format_bytes(mount['cache_bytes'])}; "
