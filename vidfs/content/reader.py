@@ -58,9 +58,14 @@ _FULL_S = 1.0  # so long a full disk is not tried again
 _IDLE_S = 5.0  # a stream that nobody follows ends
 _READ_DEADLINE_S = 60.0  # without a byte: a slow line is no error
 _UNREACHABLE_S = 10.0  # no connection: whoever reads is told sooner
-_RECONNECT_S = 0.1
+_RECONNECT_S, _RECONNECT_MAX_S = 0.1, 5.0
+_REFUSALS_MAX = 3  # of new links, one after the other: then it's the truth
 _LINKS_MAX = 1000
 _LINK_TTL_S = 300.0  # where the host doesn't say how long a link lives
+
+
+class _LinkExpiredError(TransientHostError):
+    """The next attempt gets a new one."""
 
 
 class _Stream:
@@ -78,7 +83,7 @@ class _Stream:
         self.more = trio.Event()  # the limit was raised
         self.progress = trio.Event()  # another chunk is whole, or it ended
         self.waiting = 0  # readers that wait for its next chunk
-        self.error: VidfsError | None = None
+        self.error: VidfsError | None = None  # the last one, if `ended` what ended it
         self.scope = trio.CancelScope()
         self.ended = False
         self.buffer: bytearray | None = None  # of chunk `position`, while the disk is full
@@ -160,7 +165,9 @@ class RemoteReader:
         self._loose: dict[int, bytearray] = {}  # chunks that the full disk didn't take
         self._full_until = 0.0
         self._ended_at: int | None = None
-        self._refusals = 0  # of new links, one after the other
+        self._freed = trio.Event()  # a stream may be taken away now
+        self._fed_at = -math.inf
+        self._refusals = 0
         self.is_gone = False  # the host gave no link: it no longer knows the code
         self.changed: ContentChangedError | None = None
         self._file.keepers.append(self._needed)
@@ -255,37 +262,45 @@ class RemoteReader:
         self._read_at = chunks.stop - 1
 
     async def _fetch_chunks(self, offset: int, size: int, missing: int | None) -> None:
-        started = trio.current_time()
-        deadline = started + _READ_DEADLINE_S
-        delay_s = 0.1
+        deadline = trio.current_time() + _READ_DEADLINE_S
         while missing is not None:
-            stream = self._ensure_stream(missing)
-            stream.waiting += 1
-            try:
+            stream = self._find_stream(missing)
+            if stream is None:
                 with trio.move_on_at(deadline):
-                    await stream.progress.wait()
-            finally:
-                stream.waiting -= 1
-            deadline = max(deadline, stream.fed_at + _READ_DEADLINE_S)
-            if trio.current_time() >= deadline:
-                raise trio.TooSlowError
+                    await self._freed.wait()
+                error, fed_at = None, self._fed_at
+            else:
+                await self._wait(stream, deadline)
+                error, fed_at = stream.error, stream.fed_at
             if self.changed is not None:
                 raise self.changed
             missing = self._find_missing(offset, size)
-            error = stream.error
-            if missing is not None and error is not None:
-                if not isinstance(error, TransientHostError):
-                    raise error
-                delay_s = max(error.retry_after_s or 0.0, delay_s)
-                if isinstance(error, HostUnreachableError):
-                    deadline = min(deadline, started + _UNREACHABLE_S)
-                if trio.current_time() + delay_s >= deadline:
-                    raise error
-                await trio.sleep(delay_s)
-                delay_s = min(delay_s * 2, 5.0)
+            if missing is None:
+                break
+            if stream is not None and stream.ended and error is not None:
+                raise error
+            deadline = max(deadline, fed_at + _READ_DEADLINE_S)
+            if trio.current_time() >= deadline:
+                raise error or trio.TooSlowError
 
-    def _ensure_stream(self, chunk: int) -> _Stream:
-        """The stream whose progress a reader of *chunk* has to wait for.
+    async def _wait(self, stream: _Stream, deadline: float) -> None:
+        """Until *stream* has got on, or ended, or the deadline."""
+        stream.waiting += 1
+        try:
+            with trio.move_on_at(deadline):
+                await stream.progress.wait()
+        finally:
+            stream.waiting -= 1
+            if not stream.waiting:
+                self._tell_freed()
+
+    def _tell_freed(self) -> None:
+        """A stream may be taken away now."""
+        self._freed.set()
+        self._freed = trio.Event()
+
+    def _find_stream(self, chunk: int) -> _Stream | None:
+        """The stream, perhaps a new one, that will bring *chunk*; None: all are taken.
 
         One that somebody waits for is never taken away: readers in more places than there may
         be streams would rob each other for ever. They wait for a stream to become free.
@@ -298,7 +313,7 @@ class RemoteReader:
         if len(running) >= _STREAMS_MAX:
             oldest = min(running, key=lambda stream: (stream.waiting, stream.used_at))
             if oldest.waiting:
-                return oldest
+                return None
             oldest.ended = True
             oldest.scope.cancel()
         stream = _Stream(chunk)
@@ -326,6 +341,7 @@ class RemoteReader:
             stream.ended = True
             self._streams.remove(stream)
             stream.wake()
+            self._tell_freed()
 
     def _end(self, error: ContentChangedError) -> None:
         """Whatever is here is of other content than what is to come: neither goes on."""
@@ -336,22 +352,37 @@ class RemoteReader:
             stream.scope.cancel()
 
     async def _copy(self, stream: _Stream) -> None:
-        """One request after the other, as long as each brings something."""
+        """One request after the other, failed ones again as long as somebody waits.
+
+        Errors: the last one, once a reader would have given up.
+        """
+        failing_since, delay_s = trio.current_time(), _RECONNECT_S
         while True:
             before = stream.written
             try:
                 await self._copy_once(stream)
             except TransientHostError as error:
-                if stream.written == before:
+                stream.error = error
+                if stream.written > before:
+                    failing_since, delay_s = trio.current_time(), _RECONNECT_S
+                wait_s = max(delay_s, error.retry_after_s or 0.0)
+                if isinstance(error, _LinkExpiredError) or stream.written - before >= CHUNK_BYTES:
+                    wait_s = 0.0
+                is_gone = isinstance(error, HostUnreachableError)
+                patience_s = _UNREACHABLE_S if is_gone else _READ_DEADLINE_S
+                until = trio.current_time() + wait_s
+                if not stream.waiting or until >= failing_since + patience_s:
                     raise
                 log.debug("a stream of %s goes on at byte %d: %s", self.code, stream.written, error)
-                if stream.written - before < CHUNK_BYTES:
-                    await trio.sleep(_RECONNECT_S)
+                await trio.sleep_until(until)
+                delay_s = min(2 * delay_s, _RECONNECT_MAX_S)
                 continue
             if stream.written >= self.size_bytes:
                 return
+            stream.error = None
             stream.requests += 1
             await self._pause(stream)
+            failing_since, delay_s = trio.current_time(), _RECONNECT_S
 
     async def _copy_once(self, stream: _Stream) -> None:
         try:
@@ -371,22 +402,22 @@ class RemoteReader:
             if is_new:
                 raise
             # An old link may lead to the old content still.
-            raise TransientHostError("the link leads to other content") from None
+            raise _LinkExpiredError("the link leads to other content") from None
         except (CaptchaError, LegalBlockError):
             raise
         except (HostNotFoundError, AccessDeniedError) as error:
             self._links.drop(self.code, link)
             if is_new:
                 self._refusals += 1
-                if self._refusals > 1:
+                if self._refusals >= _REFUSALS_MAX:
                     raise
-            # An old one had expired, and a new one may do so by chance: another is asked for.
-            raise TransientHostError(f"the link is no longer good: {error}") from None
+            # An old one had expired, and a new one may fail by chance: another is asked for.
+            raise _LinkExpiredError(f"the link is no longer good: {error}") from None
 
     async def _pump(self, stream: _Stream, at: int, body: ByteStream, stop: int) -> None:
         """Write *body*, of bytes *at* to *stop*, into the cache, within the stream's limit."""
         async for block in body:
-            stream.fed_at = trio.current_time()
+            stream.fed_at = self._fed_at = trio.current_time()
             skipped = stream.written - at  # a server that ignored the range begins before
             at += len(block)
             if at <= stream.written:

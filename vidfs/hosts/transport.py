@@ -65,6 +65,7 @@ CALL_TOTAL_S: Final = 60.0
 CONNECT_S: Final = 10.0
 READ_S: Final = 30.0
 STALL_S: Final = 60.0
+DOWNLOAD_STALL_S: Final = 20.0  # whoever reads waits a minute: time for two more attempts
 UPLOAD_ANSWER_S: Final = 300.0
 """How long an upload server may think after the last byte."""
 REDIRECTS_MAX: Final = 5
@@ -413,7 +414,7 @@ class Transport:
                 headers,
                 ssl_context=self._ssl_context,
                 connect_s=CONNECT_S,
-                stall_s=self._stall_s,
+                stall_s=min(self._stall_s, DOWNLOAD_STALL_S),
             )
             if isinstance(outcome, HostError):
                 return outcome
