@@ -408,6 +408,30 @@ def test_changes_at_the_host_reach_programs_that_look(simhost: Simhost, mounted:
         until(lambda: not (mount.path / "b.mp4").exists(), "the end of the name")
 
 
+@pytest.mark.parametrize("account", ["xvs", "fruithosted"])
+def test_an_ls_loop_sees_what_others_add_and_remove_within_dir_ttl(
+    account: str, simhost: Simhost, mounted: Mounted, tmp_path: Path
+) -> None:
+    simhost.add_file(account, "a.mp4", b"film", folder="Films")
+    seen = tmp_path / "seen"
+    with mounted(account, dir_ttl=2) as mount:
+        script = 'while ls "$0/Films" > "$1.new"; do mv "$1.new" "$1"; sleep 0.1; done'
+        loop = subprocess.Popen(["sh", "-c", script, mount.path, seen])
+        try:
+            until(lambda: seen.exists() and seen.read_text() == "a.mp4\n", "the first ls")
+            assert not (mount.path / "Films" / "b.mp4").exists()  # the kernel keeps that, too
+            code = simhost.add_file(account, "b.mp4", b"newer", folder="Films")
+            # One second for the host, the refresh that follows an old listing, and the loop.
+            until(lambda: "b.mp4" in seen.read_text(), "the new file", timeout_s=2 + 3)
+            assert (mount.path / "Films" / "b.mp4").exists()
+            simhost.request("DELETE", f"{account}/files/{code}")
+            until(lambda: "b.mp4" not in seen.read_text(), "its end", timeout_s=2 + 3)
+            assert not (mount.path / "Films" / "b.mp4").exists()
+        finally:
+            loop.kill()
+            loop.wait()
+
+
 def test_a_hundred_stuck_requests_do_not_freeze_the_mount(mount: Mount, simhost: Simhost) -> None:
     (mount.path / "a.mp4").write_bytes(b"film")
     mount.wait()

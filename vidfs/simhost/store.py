@@ -169,6 +169,7 @@ class Store:
 
     def __init__(self, path: Path, root_id: int, root_code: str) -> None:
         self.lag_s = 0.0
+        self._horizon = 0.0  # the state that listings show, Unix seconds
         self._undo: deque[tuple[float, FileRow | FolderRow | None, FileRow | FolderRow | None]]
         self._undo = deque(maxlen=100_000)
         self._counts: dict[Filter, int] = {}
@@ -425,7 +426,8 @@ class Store:
         if not (self.lag_s and self._undo):
             return rows
         state = {row.id: row for row in rows}
-        horizon = time.time() - self.lag_s
+        # No listing is older than one before: a longer lag holds them where they are.
+        horizon = self._horizon = max(self._horizon, time.time() - self.lag_s)
         for when, before, after in reversed(self._undo):
             if when <= horizon:
                 break
