@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import html
+import math
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from vidfs.tree.names import (
@@ -80,6 +82,99 @@ def test_any_title_is_shown_as_a_valid_name(title: str, remote_id: str) -> None:
     )[0]
     assert_is_a_name(name)
     assert has_video_extension(name)
+
+
+@given(st.text(max_size=60), IDS)
+def test_only_what_no_name_can_hold_is_shown_otherwise(title: str, remote_id: str) -> None:
+    assume("&" not in title)  # an entity is shown as what it stands for
+    name = shown_name(title, remote_id)
+    if title in ("", ".", ".."):
+        assert name == f"untitled [{remote_id}]"
+        return
+    assert len(name) == len(title)
+    for char, shown in zip(title, name, strict=True):
+        if char == "/":
+            assert shown == "\N{FULLWIDTH SOLIDUS}"
+        elif char == "\x7f":
+            assert shown == "\N{SYMBOL FOR DELETE}"
+        elif char < " ":
+            assert ord(shown) == 0x2400 + ord(char)
+        else:
+            assert shown == char
+
+
+@given(st.text(st.characters(exclude_characters="&;", exclude_categories=["Cc"]), min_size=1))
+def test_entities_are_shown_as_what_they_stand_for(text: str) -> None:
+    assume(text.strip(".") and "/" not in text)
+    assert shown_name(html.escape(text), "id") == text
+    assert shown_name("".join(f"&#{ord(char)};" for char in text), "id") == html.unescape(
+        "".join(f"&#x{ord(char):x};" for char in text)
+    )
+
+
+@given(folders(), st.sampled_from(["", "mp4"]))
+def test_who_has_a_name_plain_and_who_with_its_id(entries: list[Titled], extension: str) -> None:
+    """A given name before any other, a folder before a file, the oldest file before others."""
+    names = assign_names(entries, default_extension=extension)
+    alone = {e.key: assign_names([e], default_extension=extension)[e.key] for e in entries}
+    for entry in entries:
+        rivals = [e for e in entries if alone[e.key] == alone[entry.key]]
+        ages = [
+            (e.given is None, e.kind, math.inf if e.uploaded_at is None else e.uploaded_at)
+            for e in rivals
+        ]
+        mine = ages[rivals.index(entry)]
+        if names[entry.key] == alone[entry.key]:
+            assert mine == min(ages)
+        else:
+            assert f" [{entry.remote_id}" in names[entry.key]
+            assert extension_of(names[entry.key]) == extension_of(alone[entry.key])
+    assert set(alone.values()) <= set(names.values()), "somebody has every plain name"
+
+
+@given(st.lists(st.tuples(IDS, TITLES), unique_by=lambda pair: pair[0], max_size=8), st.data())
+def test_names_given_here_are_shown_as_given(
+    others: list[tuple[str, str]], data: st.DataObject
+) -> None:
+    mine = data.draw(st.lists(st.text("ab.é/ &", min_size=1, max_size=4), unique=True, max_size=4))
+    entries = [
+        Titled(key=n, kind=NodeKind.FILE, title=title, remote_id=code)
+        for n, (code, title) in enumerate(others)
+    ]
+    entries += [
+        Titled(key=100 + n, kind=NodeKind.FILE, title="x", remote_id=f"mine{n}", given=name)
+        for n, name in enumerate(mine)
+    ]
+    names = assign_names(entries, default_extension="mp4")
+    assert [names[100 + n] for n in range(len(mine))] == mine
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=64, max_size=400), IDS)
+def test_long_titles_are_cut_at_a_character_and_keep_their_extension(text: str, code: str) -> None:
+    title = text.replace("&", "+") + ".mkv"
+    [name] = assign_names(
+        [Titled(key=0, kind=NodeKind.FILE, title=title, remote_id=code)], default_extension="mp4"
+    ).values()
+    plain = shown_name(title, code)
+    if len(plain.encode()) <= NAME_BYTES_MAX:
+        assert name == plain
+        return
+    kept = name.removesuffix(f" [{code}].mkv")
+    assert kept != name
+    assert plain.startswith(kept)
+    assert len(name.encode()) > NAME_BYTES_MAX - 4, "no more than a character is given up"
+
+
+@given(st.sampled_from(NodeKind), TITLES)
+def test_an_extension_is_made_up_for_files_of_video_hosts_alone(kind: NodeKind, title: str) -> None:
+    entry = Titled(key=0, kind=kind, title=title, remote_id="id")
+    plain, with_one = (
+        assign_names([entry], default_extension=extension)[0] for extension in ("", "mp4")
+    )
+    if kind is NodeKind.FOLDER or has_video_extension(plain):
+        assert with_one == plain
+    elif len(plain.encode()) <= NAME_BYTES_MAX - 4:
+        assert with_one == f"{plain}.mp4" or " [id]" in plain
 
 
 @pytest.mark.parametrize(
