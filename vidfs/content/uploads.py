@@ -16,14 +16,14 @@ import math
 import random
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from contextlib import contextmanager
+from typing import TypeVar
 
 import trio
 
 from vidfs.content.spool import Spool
 from vidfs.content.throttle import Throttle
+from vidfs.content.upload_target import Journal, UploadPlan, UploadTarget
 from vidfs.errors import (
     HostNotFoundError,
     HostUnreachableError,
@@ -36,13 +36,17 @@ from vidfs.errors import (
     UploadRefusedError,
     VidfsError,
 )
-from vidfs.hosts.api import RemoteFile, UploadBody, UploadOptions, VideoHost
+from vidfs.hosts.api import RemoteFile, UploadBody, VideoHost
 from vidfs.types import FileCode, FolderId, Inode, Job, JobState
 
 log = logging.getLogger(__name__)
 
 OUTCOME_GRACE_S = 15.0
 """How long after a lost answer the host may still come up with the file."""
+
+ANSWER_GRACE_S = 15.0
+"""How long the answer to an upload that was withdrawn meanwhile is waited for. It says for certain
+what became of it, which a listing may not."""
 
 CLOCK_SLACK_S = 5.0
 """A host's upload time may lie so far before our own start of the attempt."""
@@ -63,60 +67,6 @@ _FULL_DISK_PAUSE_S_MAX = 300.0
 _DRIVEN = frozenset(  # states that the queue takes further by itself
     {JobState.SEALED, JobState.QUEUED, JobState.SENDING, JobState.CONFIRMING}
 )
-
-
-class Journal(Protocol):
-    """Where jobs are remembered (`tree/journal.py`)."""
-
-    def create(self, inode: None, state: JobState) -> Job: ...
-    def save(self, job: Job, *, durable: bool = False) -> None: ...
-    def drop(self, job: Job) -> None: ...
-    def durable(self) -> AbstractContextManager[None]:
-        """All that is written inside is one step, and on disk at its end."""
-
-    def after_commit(self, step: Callable[[], None]) -> None:
-        """Do *step* once the open transaction is over, at once if none is."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UploadPlan:
-    folder: FolderId
-    title: str
-    options: UploadOptions
-
-
-class UploadTarget(Protocol):
-    """What the queue asks of the layer above."""
-
-    async def complete(self, job: Job) -> None:
-        """Fetch those of *job*'s bytes that are still at the host.
-
-        Errors: VidfsError; what was fetched until then stays. Transient ones: call again.
-        """
-
-    async def plan(self, job: Job) -> UploadPlan:
-        """Where *job*'s bytes belong now. Errors: VidfsError parks the job."""
-
-    def owns(self, code: FileCode) -> bool:
-        """Whether *code* stands for a file that is known already."""
-
-    def record_code(self, job: Job) -> None:
-        """`job.code` was just learnt: tie it to the file, in the transaction of the caller."""
-
-    async def confirm(self, job: Job) -> None:
-        """Verify and mend what the host made of the upload, remove what it replaces.
-
-        May be called again after an error: every step can be repeated.
-        """
-
-    def finished(self, job: Job) -> None:
-        """*job* is done: let go of its bytes."""
-
-    async def discard(self, code: FileCode, title: str) -> None:
-        """Remove a copy that nobody wants any more."""
-
-    def loose_title(self, title: str) -> str:
-        """*title* without what hosts change in titles, for comparing."""
 
 
 class UploadQueue:
@@ -143,6 +93,8 @@ class UploadQueue:
         self._throttle = Throttle(bwlimit_bytes_s) if bwlimit_bytes_s else None
         self._clock = clock
         self._running: dict[int, trio.CancelScope] = {}
+        self._awaiting: set[trio.CancelScope] = set()  # uploads under way
+        self._heirs: dict[trio.CancelScope, Job] = {}  # who gets the answer of a withdrawn one
         self._sealing: dict[int, trio.CancelScope] = {}
         self._lagging: dict[int, Job] = {}  # rows that are older than their jobs
         self._save_at = math.inf  # when they are written next, Unix seconds
@@ -249,9 +201,15 @@ class UploadQueue:
         return ghost
 
     def _stop(self, job: Job, ghost: Job | None) -> None:
-        for scopes in (self._sealing, self._running):
-            if (scope := scopes.pop(job.id, None)) is not None:
-                scope.cancel()
+        if (scope := self._sealing.pop(job.id, None)) is not None:
+            scope.cancel()
+        scope = self._running.pop(job.id, None)
+        if scope is not None and ghost is not None and scope in self._awaiting:
+            # The host has it all: its answer says for certain what became of it.
+            scope.deadline = trio.current_time() + ANSWER_GRACE_S
+            self._running[ghost.id], self._heirs[scope] = scope, ghost
+        elif scope is not None:
+            scope.cancel()
         if ghost is not None:
             self._jobs[ghost.id] = ghost
 
@@ -408,8 +366,9 @@ class UploadQueue:
             with scope:
                 await self._advance(job, scope)
         except Exception as error:
-            self._failed(job, error)
+            self._failed(self._heirs.get(scope, job), error)
         finally:
+            job = self._heirs.pop(scope, job)
             if self._running.get(job.id) is scope:
                 del self._running[job.id]
                 if job.state is JobState.SENDING and not job.body_out:
@@ -529,9 +488,10 @@ class UploadQueue:
             size_bytes=job.size_bytes,
             sha1=job.sha1,
             sha256=job.sha256,
-            on_progress=lambda sent_bytes: self._progressed(job, sent_bytes),
+            on_progress=lambda sent_bytes: self._progressed(job, scope, sent_bytes),
             throttle=self._throttle.wait if self._throttle else None,
         )
+        self._awaiting.add(scope)
         try:
             upload = self._host.upload(
                 body, folder=plan.folder, title=plan.title, options=plan.options
@@ -540,12 +500,18 @@ class UploadQueue:
         except OutcomeUnknownError:
             raise
         except VidfsError:
-            self._give_back(job)  # plainly refused, or never left whole
+            heir = self._heirs.get(scope, job)
+            self._give_back(heir)  # plainly refused, or never left whole
+            if heir is not job:
+                return False
             raise
+        finally:
+            self._awaiting.discard(scope)
+        heir = self._heirs.get(scope, job)
         if receipt.title is not None:
-            job.sent_title = receipt.title
-        self._learn(job, receipt.code)
-        return True
+            heir.sent_title = receipt.title
+        self._learn(heir, receipt.code)
+        return heir is job
 
     def _has_rival(self, job: Job, plan: UploadPlan) -> bool:
         """Whether another attempt may still turn up where, and as what, *job*'s would.
@@ -573,9 +539,10 @@ class UploadQueue:
         job.reason = str(error)
         self._give_back(job)
 
-    def _progressed(self, job: Job, sent_bytes: int) -> None:
-        job.sent_bytes = sent_bytes
-        job.body_out = sent_bytes >= job.size_bytes
+    def _progressed(self, job: Job, scope: trio.CancelScope, sent_bytes: int) -> None:
+        if self._running.get(job.id) is scope:
+            job.sent_bytes = sent_bytes
+            job.body_out = sent_bytes >= job.size_bytes
 
     def _learn(self, job: Job, code: FileCode) -> None:
         job.code, job.state, job.reason = code, JobState.CONFIRMING, ""

@@ -18,7 +18,8 @@ from vidfs.content.chunkcache import ChunkCache
 from vidfs.content.fetching import fetch_rest
 from vidfs.content.reader import Readers
 from vidfs.content.spool import Spool, SpoolFile, load_boot_id
-from vidfs.content.uploads import UploadPlan, UploadQueue
+from vidfs.content.upload_target import UploadPlan
+from vidfs.content.uploads import UploadQueue
 from vidfs.errors import (
     HostError,
     HostNotFoundError,

@@ -14,7 +14,8 @@ import trio
 from tests.unit.fakes import FakeHost, clock, raising, run, settle
 from vidfs.content import spool as spool_module
 from vidfs.content.spool import Sealed, Spool
-from vidfs.content.uploads import OUTCOME_GRACE_S, UploadPlan, UploadQueue
+from vidfs.content.upload_target import UploadPlan
+from vidfs.content.uploads import OUTCOME_GRACE_S, UploadQueue
 from vidfs.errors import (
     HostServerError,
     HostUnreachableError,
@@ -786,6 +787,42 @@ def test_a_dropped_upload_whose_body_went_out_leaves_nothing(bench: Bench, arriv
     run(main)
     assert bench.contents() == []
     assert len(bench.target.discarded) == arrives
+
+
+@pytest.mark.parametrize("outcome", ["stored", "refused", "lost"])
+def test_the_answer_to_a_withdrawn_upload_is_worth_more_than_a_listing(
+    bench: Bench, outcome: str
+) -> None:
+    """Listings that lag say nothing of it for longer than anybody would search."""
+    answered = trio.Event()
+
+    async def answer() -> None:
+        await answered.wait()
+        if outcome != "stored":
+            raise {"refused": UploadRefusedError, "lost": OutcomeUnknownError}[outcome]("no")
+
+    if outcome == "refused":
+        bench.host.on("store", answer)
+    else:
+        bench.host.on("upload", answer, when="after")
+    bench.host.lists = lambda file: outcome == "lost"
+
+    async def main() -> None:
+        async with bench.running():
+            job = bench.write()
+            bench.queue.seal(job)
+            await settle()
+            bench.rewrite(job, b"newer")
+            bench.queue.seal(job)
+            await trio.sleep(5)
+            assert bench.host.calls["upload"] == 1, "not beside one whose outcome is unknown"
+            answered.set()
+            await bench.until_idle()
+            assert bench.host.calls["upload"] == 2
+        assert bench.rows() == []
+
+    run(main)
+    assert bench.contents() == [b"newer"]
 
 
 def test_the_search_for_a_dropped_upload_survives_a_restart(bench: Bench) -> None:

@@ -378,6 +378,13 @@ def test_a_name_that_appears_at_the_host_during_a_rename_is_not_lost(rig: Rig) -
 # ------------------------------------------------------------------------------ leftovers
 
 
+@pytest.fixture
+def no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer to an upload that was withdrawn is not waited for."""
+    monkeypatch.setattr("vidfs.content.uploads.ANSWER_GRACE_S", 0.1)
+
+
+@pytest.mark.usefixtures("no_answer")
 def test_a_superseded_upload_that_arrived_is_never_shown(rig: Rig) -> None:
     never, second = trio.Event(), trio.Event()
 
@@ -402,6 +409,7 @@ def test_a_superseded_upload_that_arrived_is_never_shown(rig: Rig) -> None:
     assert rig.at_host() == {"a.mp4": b"second"}
 
 
+@pytest.mark.usefixtures("no_answer")
 @pytest.mark.parametrize("bytes_after", [b"", b"third"])
 def test_a_superseded_upload_is_not_kept_beside_an_older_one(rig: Rig, bytes_after: bytes) -> None:
     """It may only stay where the host would have nothing of the file without it."""
@@ -479,6 +487,7 @@ def test_removing_a_file_whose_spooled_bytes_are_lost_ends_its_upload(rig: Rig) 
     run(main)
 
 
+@pytest.mark.usefixtures("no_answer")
 def test_a_superseded_upload_that_could_not_be_removed_is_retried(rig: Rig) -> None:
     never = trio.Event()
 
