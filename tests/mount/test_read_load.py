@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests.mount.mounting import Mounted, Program, Simhost
-from vidfs.content.chunks import chunk_count, chunk_start, chunk_stop
+from vidfs.content.chunks import CHUNK_BYTES, chunk_count, chunk_start, chunk_stop
 from vidfs.simhost.bodies import FormulaBody
 
 FULL = bool(os.environ.get("VIDFS_SOAK"))
@@ -189,3 +189,33 @@ def test_a_hundred_open_files_take_little_memory(simhost: Simhost, mounted: Moun
         with ThreadPoolExecutor(files) as pool:
             list(pool.map(read, range(files)))
         assert peak[0] - before < 48 * MIB, f"{(peak[0] - before) // MIB} MiB more"
+
+
+@pytest.mark.parametrize("files", [1, 8])
+def test_the_cache_keeps_its_bound_however_many_read(
+    simhost: Simhost, mounted: Mounted, vidfs: Program, files: int
+) -> None:
+    bound = 16 * MIB
+    film = Film(simhost, "xvs", 24 * MIB, "0.mp4")
+    for number in range(1, files):
+        Film(simhost, "xvs", film.size_bytes, f"{number}.mp4")
+    most = [0]
+
+    def read(path: Path) -> None:
+        with path.open("rb", buffering=0) as file:
+            for offset in range(0, film.size_bytes, MIB):
+                assert file.read(MIB) == film.read(offset, MIB)
+                most[0] = max(most[0], held_bytes(vidfs.root / "cache"))
+
+    with mounted("xvs", cache_size=bound) as mount, ThreadPoolExecutor(files) as pool:
+        list(pool.map(read, mount.path.iterdir()))
+    assert most[0] <= bound + files * CHUNK_BYTES, f"{(most[0] - bound) // CHUNK_BYTES} chunks more"
+
+
+def held_bytes(directory: Path) -> int:
+    """What the cache takes of the disk."""
+    total = 0
+    for file in directory.rglob("*.data"):
+        with suppress(FileNotFoundError):
+            total += file.stat().st_blocks * 512
+    return total

@@ -42,7 +42,8 @@ _FREE_PART = 20  # … or below this part of it, where that is less
 _SLACK_BYTES_MAX = 32 << 20  # trimmed at once, so that it isn't done for each chunk
 _SLACK_PART = 16
 _CHECK_BYTES = 4 << 20  # so much is stored at the most until the disk is looked at again
-_WINDOW_PART = 8  # what is read ahead in one place takes this part of the cache at the most
+_WINDOW_PART = 8  # what is read ahead in one place takes this part of the cache at the most,
+# with many open files less
 
 _FALLOC_FL_KEEP_SIZE, _FALLOC_FL_PUNCH_HOLE = 1, 2  # linux/falloc.h
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -289,6 +290,7 @@ class ChunkCache:
     def __init__(self, directory: Path, *, size_bytes_max: int) -> None:
         self._directory = directory
         self._size_bytes_max = size_bytes_max
+        self._slack_bytes = min(size_bytes_max // _SLACK_PART, _SLACK_BYTES_MAX)
         self._boot_id = _boot_id()
         self._open: dict[str, CachedFile] = {}
         self._held: dict[str, _Held] = {}  # ordered by use, oldest first
@@ -365,6 +367,12 @@ class ChunkCache:
         self._bytes_used += file.held_bytes - held.bytes
         held.bytes = file.held_bytes
         self._held[stem] = held
+
+    def make_way(self, size_bytes: int) -> None:
+        """So much is about to be stored: keep the bound before, not after it."""
+        excess = self._bytes_used + size_bytes - self._size_bytes_max
+        if excess > 0:
+            self._free(excess + self._slack_bytes)
 
     def stored(self, code: FileCode, file: CachedFile) -> None:
         """More of *code* was marked in *file*: count it, and keep the bounds."""
@@ -448,8 +456,7 @@ class ChunkCache:
         shortage = self._look_at_disk()
         excess = max(self._bytes_used - self._size_bytes_max, shortage)
         if excess > 0:
-            slack = min(self._size_bytes_max // _SLACK_PART, _SLACK_BYTES_MAX)
-            self._free(excess + slack)
+            self._free(excess + self._slack_bytes)
             self._look_at_disk()
 
     def make_room(self, size_bytes: int) -> None:
@@ -500,7 +507,8 @@ class ChunkCache:
         else:
             shortage = min(_FREE_BYTES_MIN, disk.total // _FREE_PART) - disk.free
         room = min(self._size_bytes_max, self._bytes_used - shortage)
-        self.window_chunks_max = max(0, room) // _WINDOW_PART // CHUNK_BYTES
+        part = max(_WINDOW_PART, 2 * len(self._open))
+        self.window_chunks_max = max(0, room) // part // CHUNK_BYTES
         self._check_at = max(CHUNK_BYTES, min(_CHECK_BYTES, -shortage // 4))
         return shortage
 

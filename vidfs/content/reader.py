@@ -517,6 +517,7 @@ class RemoteReader:
     def _write(self, stream: _Stream, offset: int, data: memoryview) -> None:
         stop = offset + len(data)
         first, last = stream.position, self._last_whole(stop)
+        self._cache.make_way((last - first) * CHUNK_BYTES)
         if self._file.find_held(first, last + 1) is None:
             self._file.write(offset, data)
         else:
