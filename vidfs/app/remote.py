@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -146,7 +146,7 @@ class RemoteAccount:
         self.state_dir = state_dir
         self.names = Names(state_dir)
         extension = "mp4" if account.default_extension is None else account.default_extension
-        self._default_extension = "" if host.capabilities.stores_any_file else extension
+        self.default_extension = "" if host.capabilities.stores_any_file else extension
         self.touched: set[tuple[str, ...]] = set()
         """Folders that changed: a mount is told to look at them."""
 
@@ -261,7 +261,7 @@ class RemoteAccount:
         if not listing.folders_complete:
             folders = self._known_folders(known, folders)
         remotes: list[RemoteFolder | RemoteFile] = [*folders.values(), *files.values()]
-        names = assign_names(_to_titled(remotes, known), default_extension=self._default_extension)
+        names = assign_names(_to_titled(remotes, known), default_extension=self.default_extension)
         entries = [
             Entry(
                 name=names[key],
@@ -354,7 +354,7 @@ class RemoteAccount:
             if parts is None:
                 name = shown_name(file.title, file.code)
                 above = self.find_folder_parts(folder, inside)
-                name = fitted(with_extension(name, self._default_extension), file.code)
+                name = fitted(with_extension(name, self.default_extension), file.code)
                 parts = None if above is None else (*above, name)
             else:
                 name = parts[-1]
@@ -445,8 +445,11 @@ class RemoteAccount:
         await trio.to_thread.run_sync(self._tell_mount, self.touched)
 
     def _tell_mount(self, folders: set[tuple[str, ...]]) -> None:
+        if not folders:
+            return
         info = find_daemon_info(self.state_dir)
-        if not folders or info is None or find_lock_holder(self.state_dir) is None:
+        if info is None or find_lock_holder(self.state_dir) is None:
+            self._tell_next_mount(folders)
             return
         with suppress(VidfsError, OSError):
             top = tuple(filter(None, parse_source(info.source).folder.split("/")))
@@ -454,6 +457,13 @@ class RemoteAccount:
                 if parts[: len(top)] == top:
                     path = "/" + "/".join(parts[len(top) :])
                     ask(self.state_dir, "refresh", path=path, timeout_s=_REFRESH_DEADLINE_S)
+
+    def _tell_next_mount(self, folders: set[tuple[str, ...]]) -> None:
+        catalogue = self.state_dir / "catalogue.sqlite"
+        if catalogue.exists():
+            with suppress(VidfsError, OSError), closing(Store(catalogue)) as store:
+                for parts in folders:
+                    store.note_changed(parts)
 
 
 def is_trash_name(name: str, *, at_root: bool) -> bool:

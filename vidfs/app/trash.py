@@ -7,14 +7,15 @@ under the prefix `vidfs-trash~` where it was. The catalogue remembers where it c
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from vidfs.app.remote import Entry, RemoteAccount
 from vidfs.errors import AbilityError, HostNotFoundError
 from vidfs.hosts.api import VideoHost
 from vidfs.hosts.parallel import run_parallel
-from vidfs.tree.merge import TRASH_FOLDER, TRASH_PREFIX
+from vidfs.tree.merge import MOVED_PREFIX, TRASH_FOLDER, TRASH_PREFIX
+from vidfs.tree.names import decorated, title_for_rename
 from vidfs.tree.store import Store, Trashed
 from vidfs.types import FolderId, NodeKind
 
@@ -56,6 +57,7 @@ async def list_trash(remote: RemoteAccount) -> list[TrashEntry]:
         entries = remote.name_listing(bin_, held, with_trash=True)
         found += [_to_trashed(entry, rows, is_prefixed=False) for entry in entries]
     found += [_to_trashed(e, rows, is_prefixed=True) for e in await _find_prefixed(remote, top)]
+    found = [t for t in found if not t.entry.title.startswith(MOVED_PREFIX)]
     return sorted(found, key=lambda t: (-(t.deleted_at or 0), t.name))
 
 
@@ -111,6 +113,7 @@ def _to_trashed(entry: Entry, rows: Mapping[Key, Trashed], *, is_prefixed: bool)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restored:
     item: TrashEntry
+    name: str  # in that folder
     path: str  # of the folder it is in now
     is_elsewhere: bool  # not where it was: that folder is gone or not known
 
@@ -118,53 +121,135 @@ class Restored:
 async def restore(
     remote: RemoteAccount, items: Sequence[TrashEntry], everything: Sequence[TrashEntry]
 ) -> list[Restored]:
-    """Bring *items* back to where they were, to the root where that isn't there any more.
+    """Bring *items* back to where they were, folders with all that was removed from them.
 
-    *everything*: all that lies in the trash, so that nothing is restored into it. Folders come
-    first: a file may have been in one of them. Errors: AbilityError, HostError.
+    A folder that isn't there any more is brought back or made anew; only what nobody knows a
+    place of, or whose folder the host can't make, goes to the root. Where the name is taken by
+    now, the code is added to it. *everything*: all that lies in the trash.
+    Errors: AbilityError, HostError.
     """
-    trashed_folders = {t.entry.folder for t in everything if t.entry.file is None}
-    restored: list[Restored] = []
-    for item in sorted(items, key=lambda t: t.key):
-        if item.is_prefixed:
-            home, is_elsewhere = item.folder_path or "/", False
-            await _rename(remote, item)
+    return await _Restoring(remote, everything).run(items)
+
+
+class _Restoring:
+    def __init__(self, remote: RemoteAccount, everything: Sequence[TrashEntry]) -> None:
+        self._remote = remote
+        self._everything = everything
+        folders = [t for t in everything if t.entry.file is None]
+        self._folders = {t.entry.folder: t for t in folders}
+        self._by_parts = {t.entry.parts: t for t in folders if t.is_prefixed}
+        self._names: dict[FolderId, set[str]] = {}  # taken, by folder
+        self._homes: dict[FolderId, Entry | None] = {}  # folders that are there; None: is not
+        self._restored: dict[Key, Restored] = {}
+
+    async def run(self, items: Sequence[TrashEntry]) -> list[Restored]:
+        for item in sorted(items, key=lambda t: (t.entry.kind, t.folder_path.count("/"), t.key)):
+            await self._restore(item)
+        return list(self._restored.values())
+
+    async def _restore(self, item: TrashEntry) -> None:
+        if item.key in self._restored:
+            return
+        await self._restore_one(item)
+        if item.entry.file is None:
+            for inside in self._everything:
+                if inside.folder == item.entry.folder and inside.key != item.key:
+                    await self._restore(inside)
+
+    async def _restore_one(self, item: TrashEntry) -> Entry:
+        """Bring back *item*, without what is in it. Returns it as it is now."""
+        remote, entry = self._remote, item.entry
+        home = await self._find_home(item)
+        where = home or remote.root
+        name = await self._free_name(where, item)
+        is_prefixed = item.entry.title.startswith(TRASH_PREFIX)
+        title = item.title if name == item.name else self._title_of(item, name)
+        new_title = title if is_prefixed or title != item.title else None
+        if entry.file is None:
+            await remote.host.edit_folder(
+                entry.folder, name=new_title, parent=None if item.is_prefixed else where.folder
+            )
         else:
-            folder = item.folder
-            is_known = folder is not None and folder not in trashed_folders
-            if not (is_known and folder is not None and await _is_there(remote, folder)):
-                folder, is_known = remote.host.root, False
-            home, is_elsewhere = (item.folder_path if is_known else "/"), not is_known
-            await _move(remote, item, folder)
-        trashed_folders.discard(item.entry.folder)
+            await remote.host.edit_file(
+                entry.code, title=new_title, folder=None if item.is_prefixed else where.folder
+            )
         _forget(remote, [item], restored=True)
-        remote.note_change(tuple(filter(None, home.split("/"))))
-        restored.append(Restored(item=item, path=home, is_elsewhere=is_elsewhere))
-    return restored
+        remote.note_change(where.parts)
+        self._restored[item.key] = Restored(
+            item=item, name=name, path="/" + "/".join(where.parts), is_elsewhere=home is None
+        )
+        found = replace(entry, name=name, parts=(*where.parts, name), title=title)
+        if entry.file is None:
+            remote.note_change(found.parts)
+            self._homes[entry.folder] = found
+        return found
+
+    async def _find_home(self, item: TrashEntry) -> Entry | None:
+        """The folder that *item* was in, brought back if need be; None: it can't be."""
+        folder = item.folder
+        if item.is_prefixed and item.entry.file is not None:
+            folder = item.entry.folder  # it never left it
+        above = self._folders.get(folder) if folder is not None else None
+        above = above or self._by_parts.get(item.entry.parts[:-1])
+        if above is not None and item.is_prefixed:
+            folder = above.entry.folder
+        if folder is None or (above is None and item.is_prefixed and item.entry.file is None):
+            return await self._find_by_path(item, make=False) if item.is_prefixed else None
+        if folder not in self._homes:
+            if above is not None:
+                self._homes[folder] = await self._restore_one(above)
+            else:
+                self._homes[folder] = await self._find_by_id(item, folder)
+        return self._homes[folder]
+
+    async def _find_by_id(self, item: TrashEntry, folder: FolderId) -> Entry | None:
+        remote = self._remote
+        if folder == remote.host.root:
+            return remote.root
+        try:
+            await remote.host.list_folder(folder)
+        except HostNotFoundError:
+            return await self._find_by_path(item, make=remote.host.capabilities.create_folder)
+        parts = remote.names.find_parts(NodeKind.FOLDER, folder) or _parts_of(item.folder_path)
+        return replace(remote.root, name=parts[-1] if parts else "", parts=parts, folder=folder)
+
+    async def _find_by_path(self, item: TrashEntry, *, make: bool) -> Entry | None:
+        """The folder of the path that *item* was in, made where there is none."""
+        if not item.folder_path:
+            return None
+        found = self._remote.root
+        for name in _parts_of(item.folder_path):
+            entries = await self._remote.list_entries(found)
+            inner = next((e for e in entries if e.file is None and e.name == name), None)
+            parts = (*found.parts, name)
+            if inner is None:
+                if not make:
+                    # Its name has changed since; where it is, it is.
+                    return replace(found, name=name, parts=_parts_of(item.folder_path))
+                made = await self._remote.host.create_folder(found.folder, name)
+                self._remote.note_change(found.parts)
+                inner = replace(found, name=name, parts=parts, folder=made, title=name)
+            found = inner
+        return found
+
+    async def _free_name(self, home: Entry, item: TrashEntry) -> str:
+        """The name it had, with its code where another one bears it now."""
+        if home.folder not in self._names:
+            entries = await self._remote.list_entries(home)
+            self._names[home.folder] = {entry.name for entry in entries}
+        taken = self._names[home.folder]
+        name = item.name if item.name not in taken else decorated(item.name, item.key[1])
+        taken.add(name)
+        return name
+
+    def _title_of(self, item: TrashEntry, name: str) -> str:
+        if item.entry.file is None:
+            return name
+        return title_for_rename(name, item.title, self._remote.default_extension)
 
 
-async def _rename(remote: RemoteAccount, item: TrashEntry) -> None:
-    if item.entry.file is None:
-        await remote.host.edit_folder(item.entry.folder, name=item.title)
-    else:
-        await remote.host.edit_file(item.entry.code, title=item.title)
-
-
-async def _move(remote: RemoteAccount, item: TrashEntry, folder: FolderId) -> None:
-    if item.entry.file is None:
-        await remote.host.edit_folder(item.entry.folder, parent=folder)
-    else:
-        await remote.host.edit_file(item.entry.code, folder=folder)
-
-
-async def _is_there(remote: RemoteAccount, folder: FolderId) -> bool:
-    if folder == remote.host.root:
-        return True
-    try:
-        await remote.host.list_folder(folder)
-    except HostNotFoundError:
-        return False
-    return True
+def _parts_of(path: str) -> tuple[str, ...]:
+    return tuple(filter(None, path.split("/")))
 
 
 async def empty(
@@ -223,5 +308,17 @@ def choose(items: Sequence[TrashEntry], wanted: str) -> list[TrashEntry]:
     exact = [item for item in items if item.key[1] == wanted]
     if exact:
         return exact
-    by_path = [t for t in items if wanted == f"{t.folder_path.rstrip('/')}/{t.name}"]
-    return by_path or [item for item in items if item.name == wanted]
+    if not wanted.startswith("/"):
+        return [item for item in items if item.name == wanted]
+    path = "/" + "/".join(_parts_of(wanted))
+    return [t for t in items if _path_of(t) == path]
+
+
+def choose_below(items: Sequence[TrashEntry], wanted: str) -> list[TrashEntry]:
+    """Those of *items* that were somewhere below the path *wanted*."""
+    top = "/".join(("", *_parts_of(wanted), ""))
+    return [t for t in items if wanted.startswith("/") and _path_of(t).startswith(top)]
+
+
+def _path_of(item: TrashEntry) -> str:
+    return f"{item.folder_path.rstrip('/')}/{item.name}"

@@ -71,10 +71,13 @@ def list_(session: Session, as_json: bool, account: str) -> None:
 @click.argument("names", metavar="[NAME|CODE]…", nargs=-1)
 @click.pass_obj
 def restore(session: Session, everything: bool, account: str, names: tuple[str, ...]) -> None:
-    """Bring things back to where they were (to the root if that is gone).
+    """Bring things back to where they were.
+
+    A folder comes back with all that was removed from it; one that is gone for good is made anew.
 
     \b
     vidfs trash restore films pilot.mp4
+    vidfs trash restore films "/Series/Season 1"
     vidfs trash restore films --all
     """
     if everything == bool(names):
@@ -90,7 +93,8 @@ def restore(session: Session, everything: bool, account: str, names: tuple[str, 
     output = Output(session)
     for one in ask_account(session, place, ask):
         note = " (where it was isn't there or known)" if one.is_elsewhere else ""
-        output.line(f"{one.item.name} is in {place.account}:{one.path}{note}")
+        renamed = f" as {one.name}" if one.name != one.item.name else ""
+        output.line(f"{one.item.name} is in {place.account}:{one.path}{renamed}{note}")
 
 
 @trash.command()
@@ -142,13 +146,16 @@ async def _list(remote: RemoteAccount) -> list[TrashEntry]:
 
 def _choose(items: Sequence[TrashEntry], names: Sequence[str]) -> list[TrashEntry]:
     """Errors: NotFoundError; UsageError where a name means several."""
-    from vidfs.app.trash import choose
+    from vidfs.app.trash import choose, choose_below
 
     if not names:
         return list(items)
     chosen: dict[object, TrashEntry] = {}
     for name in names:
         found = choose(items, name)
+        if not found and (below := choose_below(items, name)):
+            chosen.update((item.key, item) for item in below)
+            continue
         if not found:
             raise NotFoundError(f"{name}: not in the trash")
         if len(found) > 1:

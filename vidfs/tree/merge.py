@@ -20,6 +20,8 @@ SETTLE_S = 600.0
 
 TRASH_FOLDER = "vidfs trash"
 TRASH_PREFIX = "vidfs-trash~"
+MOVED_PREFIX = TRASH_PREFIX + "moved~"
+"""An emptied folder of which another has taken the place: nothing to restore."""
 TRASH_META = "trash_folder"
 """Meta of the catalogue: the trash folder's id, for hosts that can't list folders' names."""
 
@@ -97,7 +99,7 @@ class Merge:
         """Whether *remote* is our own doing, whose answer is due."""
         if isinstance(remote, RemoteFile):
             return self._tree._is_in_flight(remote)
-        return self._tree.is_making(self._folder, remote.name)
+        return self._tree.moves.is_making(self._folder, remote.name)
 
     def _elsewhere(
         self,
@@ -133,7 +135,7 @@ class Merge:
         return [f for f in folders if f.folder not in known and f.folder != trash]
 
     def _is_buried(self, kind: NodeKind, remote: str) -> bool:
-        if kind is NodeKind.FOLDER and (move := self._tree.find_move(remote)) is not None:
+        if kind is NodeKind.FOLDER and (move := self._tree.moves.find(remote)) is not None:
             return move.is_made
         if not self._tombstones:
             return False

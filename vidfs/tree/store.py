@@ -124,6 +124,7 @@ CREATE TABLE folder_move (
 _UPGRADES = {1: _FOLDER_MOVE}
 """By version: what makes the next version of it."""
 
+_CHANGED = "changed"  # meta: inodes of folders that commands changed
 _RESERVE_BYTES = 1 << 20  # many times what a removal writes
 
 _COLUMNS = (
@@ -445,9 +446,11 @@ class Store:
         folder: str,
         path: str,
         deleted_at: float,
+        keep: bool = False,
     ) -> None:
+        """*keep*: a row that is there already stays."""
         self.db.execute(
-            "INSERT OR REPLACE INTO trash VALUES (?,?,?,?,?,?,?)",
+            f"INSERT OR {'IGNORE' if keep else 'REPLACE'} INTO trash VALUES (?,?,?,?,?,?,?)",
             (kind, remote, name, title, folder, path, deleted_at),
         )
 
@@ -506,6 +509,27 @@ class Store:
     def follow_move(self, old: str, new: str) -> None:
         """What was trashed from folder *old* belongs into folder *new* from now on."""
         self.db.execute("UPDATE trash SET folder=? WHERE folder=?", (new, old))
+
+    # --- folders changed behind the tree's back -----------------------------------------
+
+    def note_changed(self, parts: Sequence[str]) -> None:
+        """The folder at the path of these names was changed while no daemon ran: the next one
+        asks the host before it shows it."""
+        inode: Inode = ROOT_INODE
+        for name in parts:
+            node = self.load_child(inode, name)
+            if node is None or node.kind is not NodeKind.FOLDER:
+                return  # new to the tree: it is listed with what is above it
+            inode = node.inode
+        inodes = {inode, *map(int, (self.find_meta(_CHANGED) or "").split())}
+        self.save_meta(_CHANGED, " ".join(map(str, sorted(inodes))))
+
+    def take_changed(self) -> set[Inode]:
+        """Those folders; from now on they are the tree's to remember."""
+        inodes = {Inode(int(text)) for text in (self.find_meta(_CHANGED) or "").split()}
+        if inodes:
+            self.save_meta(_CHANGED, "")
+        return inodes
 
     # --- meta --------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 from weakref import WeakValueDictionary
 
@@ -36,9 +36,10 @@ from vidfs.errors import (
 )
 from vidfs.hosts.api import Listing, RemoteFile, VideoHost
 from vidfs.tree.merge import SETTLE_S, TRASH_PREFIX, Merge, to_extra
+from vidfs.tree.moves import Moves
 from vidfs.tree.names import decorated
 from vidfs.tree.node import Node, SizeSource
-from vidfs.tree.store import FolderMove, Store
+from vidfs.tree.store import Store
 from vidfs.types import ROOT_INODE, FileCode, FolderId, Inode, NodeKind
 
 log = logging.getLogger(__name__)
@@ -129,8 +130,8 @@ class Tree:
         self._session_at = clock()
         self._late_until = -math.inf  # the host didn't answer in time just now
         self.is_answered = False  # whether the host has listed anything since the start
-        self._moves = {move.old: move for move in store.load_moves()}
-        self._doubted: set[Inode] = set()
+        self.moves = Moves(self)
+        self._doubted = store.take_changed()
         self.root = self._adopt_root()
 
     def _adopt_root(self) -> Node:
@@ -387,7 +388,7 @@ class Tree:
             raise NotFoundError(f"{folder.name} was removed")
         requested_at = self._clock()
         try:
-            listing = await self._list_whole(folder)
+            listing = await self.moves.list_whole(folder)
         except HostNotFoundError:
             if folder.inode != ROOT_INODE and folder.linked:
                 if self._is_pinned(folder):
@@ -405,38 +406,6 @@ class Tree:
             if folder.linked:
                 Merge(self, folder, listing).run()
                 self._doubted.discard(folder.inode)
-
-    async def _list_whole(self, folder: Node) -> Listing:
-        """*folder* at the host, with what is still on its way there. Errors: HostNotFoundError."""
-        # The old places first: what moves between the two calls is then seen twice, not never.
-        older = [
-            await self._list_old(move.old)
-            for move in self.moves
-            if move.inode == folder.inode and move.is_made
-        ]
-        listing = await self._host.list_folder(FolderId(folder.remote or ""))
-        if not any(older):
-            return listing
-        files = {
-            file.code: replace(file, folder=listing.folder)
-            for old in older
-            for file in (old.files if old else ())
-            if file.folder in (None, old.folder if old else None) and not self._is_in_flight(file)
-        }
-        files.update((file.code, file) for file in listing.files)
-        folders = [sub for old in older if old for sub in old.folders]
-        return replace(
-            listing,
-            files=list(files.values()),
-            folders=[*listing.folders, *folders],
-            requested_at=min(each.requested_at for each in [listing, *filter(None, older)]),
-        )
-
-    async def _list_old(self, folder: FolderId) -> Listing | None:
-        try:
-            return await self._host.list_folder(folder)
-        except HostNotFoundError:
-            return None
 
     # --- our own changes -----------------------------------------------------------------
 
@@ -499,79 +468,6 @@ class Tree:
             self._touch(parent)
         self._link(node)
 
-    # --- folders moved by moving their files ----------------------------------------------
-
-    @property
-    def moves(self) -> Sequence[FolderMove]:
-        """Those under way, oldest first."""
-        return list(self._moves.values())
-
-    def find_move(self, old: str) -> FolderMove | None:
-        return self._moves.get(FolderId(old))
-
-    def begin_move(self, node: Node, parent: Node, name: str) -> FolderMove:
-        """A new folder is about to be made for *node*. Errors: SpoolError: then it mustn't."""
-        move = FolderMove(
-            old=FolderId(node.remote or ""),
-            inode=node.inode,
-            title=node.title,
-            place=node.parent,
-            parent=parent.inode,
-            name=name,
-            begun_at=self._clock(),
-        )
-        with self._store.durable():
-            self._store.save_move(move)
-        self._moves[move.old] = move
-        return move
-
-    def switch_folder(self, move: FolderMove, folder: FolderId, name: str | None) -> None:
-        """*folder* was made: it is *move*'s node from now on, in its new place, under *name*
-        (None: the place and name that it has), and what lies in the old one is on its way."""
-        node = self.get(move.inode)
-        parent = self.get(move.parent or node.parent)
-        made = replace(move, parent=None, name=None, begun_at=self._clock())
-        with self._store.durable():
-            self._undo_on_rollback(node)
-            duplicate = self.find_by_remote(NodeKind.FOLDER, folder)
-            if duplicate is not None and duplicate is not node:
-                # A listing was quicker than the answer.
-                self._listener.entry_changed(duplicate.parent, duplicate.name, duplicate.inode)
-                self._drop_subtree(duplicate)
-            self._store.save_move(made)
-            self._store.save_tombstone(NodeKind.FOLDER, move.old, self._clock())
-            self._store.follow_move(move.old, folder)
-            node.remote = folder
-            if name is None:
-                node.unsettled_since = self._clock()
-                self._save(node)
-            else:
-                self.move(node, parent, name, title=name)
-        self._moves[move.old] = made
-
-    def end_move(self, old: FolderId, *, emptied: bool) -> None:
-        """*old* is gone (*emptied*), or stays what it was: a listing that shows it is right."""
-        with self._store.transaction():
-            self._store.drop_move(old)
-            move = self._moves.get(old)
-            if emptied:
-                self._store.save_tombstone(NodeKind.FOLDER, old, self._clock())
-            elif move is not None and move.is_made:
-                self._store.drop_tombstone(NodeKind.FOLDER, old)
-        self._moves.pop(old, None)
-
-    def is_making(self, parent: Node, name: str) -> bool:
-        """Whether a folder *name* that appears in *parent* may be one that we are making."""
-        return any(
-            move.parent == parent.inode and name in (move.name, move.title)
-            for move in self._moves.values()
-        )
-
-    def record_moved(self, node: Node) -> None:
-        """*node*'s file was just moved at the host: listings may lag behind."""
-        node.unsettled_since = self._clock()
-        self._save(node)
-
     def remove(self, node: Node) -> None:
         """Take *node* out of the tree; a listing that still shows it is not believed."""
         parent = self.get(node.parent)
@@ -596,8 +492,9 @@ class Tree:
         """Remember that we deleted *remote*, which no node stands for."""
         self._store.save_tombstone(kind, remote, self._clock())
 
-    def record_trashed(self, node: Node, remote: str) -> None:
-        """Remember where *node*, which is being trashed as *remote*, came from."""
+    def record_trashed(self, node: Node, remote: str, *, keep: bool = False) -> None:
+        """Remember where *node*, which is being trashed as *remote*, came from. *keep*: unless
+        that is known already."""
         parent = self.get(node.parent)
         self._store.save_trash(
             node.kind,
@@ -607,6 +504,7 @@ class Tree:
             folder=parent.remote or "",
             path=self.path_of(parent),
             deleted_at=self._clock(),
+            keep=keep,
         )
 
     def record_uploaded(

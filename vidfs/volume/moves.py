@@ -4,7 +4,7 @@ A new folder is made where the old one is to go, and from that moment on it is t
 tree. What lies in the old one follows behind that, file by file and folder by folder, until the
 old one is seen empty and goes. A journal (`FolderMove`) says at any moment which old folder
 belongs to which folder of the tree, so that a new daemon goes on where the last one was killed;
-until a file has moved, the tree shows it where it is going (`Tree._list_whole`).
+until a file has moved, the tree shows it where it is going (`tree.moves`).
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from vidfs.errors import (
     VidfsError,
 )
 from vidfs.hosts.api import Listing, RemoteFile, RemoteFolder, VideoHost
-from vidfs.tree.merge import TRASH_PREFIX
+from vidfs.tree.merge import MOVED_PREFIX, TRASH_PREFIX
 from vidfs.tree.node import Node
 from vidfs.tree.store import FolderMove
 from vidfs.tree.tree import Tree, TreeListener
 from vidfs.types import FileCode, FolderId, Inode, JobState, NodeKind
-from vidfs.volume.trash import MOVED_PREFIX, Trash
+from vidfs.volume.trash import Trash
 from vidfs.volume.writeback import Writeback
 
 log = logging.getLogger(__name__)
@@ -86,7 +86,7 @@ class FolderMoves:
     def start(self, nursery: trio.Nursery) -> None:
         """From now on moves go on in *nursery*: those of the last daemon first."""
         self._nursery = nursery
-        for move in self._tree.moves:
+        for move in self._tree.moves.all:
             self._launch(move)
 
     @property
@@ -107,14 +107,14 @@ class FolderMoves:
     async def move(self, node: Node, target: Node, name: str) -> None:
         """*node* becomes *name* in *target*; their locks are held. What is in it may go on
         following after this has returned. Errors: HostError: then nothing has happened."""
-        was_begun = self._tree.find_move(node.remote or "") is not None
-        move = self._tree.begin_move(node, target, name)
+        was_begun = self._tree.moves.find(node.remote or "") is not None
+        move = self._tree.moves.begin(node, target, name)
         try:
             with trio.fail_after(_CALL_DEADLINE_S):
                 folder = await self._make(target, name, adopt=was_begun)
-            self._tree.switch_folder(move, folder, name)
+            self._tree.moves.switch(move, folder, name)
         except Exception:
-            self._tree.end_move(move.old, emptied=False)
+            self._tree.moves.end(move.old, emptied=False)
             raise
         self._launch(move)
 
@@ -133,7 +133,7 @@ class FolderMoves:
             listing = await self._host.list_folder(FolderId(parent.remote or ""))
             for folder in listing.folders:
                 is_known = self._tree.find_by_remote(NodeKind.FOLDER, folder.folder) is not None
-                if folder.name == name and not (is_known or self._tree.find_move(folder.folder)):
+                if folder.name == name and not (is_known or self._tree.moves.find(folder.folder)):
                     return folder.folder
         return await self._host.create_folder(FolderId(parent.remote or ""), name)
 
@@ -166,7 +166,7 @@ class FolderMoves:
     async def _finish(self, old: FolderId, progress: _Progress) -> None:
         """Take the move of *old* to its end, however often the host fails meanwhile."""
         pause_s = _PAUSE_S
-        while (move := self._tree.find_move(old)) is not None:
+        while (move := self._tree.moves.find(old)) is not None:
             steps = progress.steps
             try:
                 if not move.is_made:
@@ -191,22 +191,22 @@ class FolderMoves:
         node, parent = self._find(move.inode), self._find(move.parent)
         name = move.name or ""
         if node is None or parent is None or node.remote != move.old:
-            self._tree.end_move(move.old, emptied=False)
+            self._tree.moves.end(move.old, emptied=False)
             return
         is_inside = node.parent == parent.inode and node.name == name
         taken = self._tree.find_child(parent, name)
         if taken not in (None, node) or parent is node or node in self._tree.ancestors(parent):
             log.warning("%s stays where it is: %s is in the way", node.name, name)
-            self._tree.end_move(move.old, emptied=False)
+            self._tree.moves.end(move.old, emptied=False)
             return
         async with self._lock(node):
-            if self._tree.find_move(move.old) != move:
+            if self._tree.moves.find(move.old) != move:
                 return
             with trio.fail_after(_CALL_DEADLINE_S):
                 title = move.title if is_inside else name
                 folder = await self._make(parent, title, adopt=True)
             before = node.parent, node.name
-            self._tree.switch_folder(move, folder, None if is_inside else name)
+            self._tree.moves.switch(move, folder, None if is_inside else name)
         self._listener.entry_changed(*before, None)
         self._listener.entry_changed(parent.inode, node.name, None)
 
@@ -216,7 +216,7 @@ class FolderMoves:
         with trio.fail_after(_CALL_DEADLINE_S):
             listing = await self._list(move)
         if listing is None:
-            self._tree.end_move(move.old, emptied=True)
+            self._tree.moves.end(move.old, emptied=True)
             return True
         files, folders = self._to_move(listing)
         if node is None and (files or folders):
@@ -315,11 +315,11 @@ class FolderMoves:
                 self._arriving[target] -= 1
                 self._tell()
             if node is not None and node.linked:
-                self._tree.record_moved(node)
+                self._tree.moves.record_moved(node)
 
     async def _move_subfolder(self, parent: Node, folder: RemoteFolder, above: _Progress) -> None:
         """A folder inside of the old one gets a new one, too, and is emptied in turn."""
-        if self._tree.find_move(folder.folder) is None:
+        if self._tree.moves.find(folder.folder) is None:
             node = self._tree.find_by_remote(NodeKind.FOLDER, folder.folder)
             if node is None:  # made elsewhere
                 await self._tree.refresh_newest(parent)
@@ -328,8 +328,8 @@ class FolderMoves:
                 return
             async with self._lock(node):
                 if node.linked and node.remote == folder.folder and node.parent == parent.inode:
-                    self._tree.begin_move(node, parent, node.name)
-        move = self._tree.find_move(folder.folder)
+                    self._tree.moves.begin(node, parent, node.name)
+        move = self._tree.moves.find(folder.folder)
         if move is None:
             return
         progress = self._launch(move)
@@ -365,13 +365,13 @@ class FolderMoves:
                     pass
                 except BadRequestError:
                     return False  # hosts lag behind their own changes: it isn't empty for it yet
-        self._tree.end_move(move.old, emptied=True)
+        self._tree.moves.end(move.old, emptied=True)
         return True
 
     async def _give_up(self, move: FolderMove, error: VidfsError) -> None:
         """The host won't: what didn't follow stays in the old folder, which is shown again."""
         log.warning("%s was not moved whole: %s", move.title, error)
-        self._tree.end_move(move.old, emptied=False)
+        self._tree.moves.end(move.old, emptied=False)
         node, place = self._find(move.inode), self._find(move.place)
         try:
             if place is not None:

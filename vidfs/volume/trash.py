@@ -17,9 +17,6 @@ from vidfs.tree.node import Node
 from vidfs.tree.tree import Tree
 from vidfs.types import FileCode, FolderId
 
-MOVED_PREFIX = TRASH_PREFIX + "moved~"
-"""An emptied folder of which another has taken the place: nothing to restore."""
-
 Move = Callable[[FolderId], Awaitable[None]]
 
 
@@ -47,9 +44,14 @@ class Trash:
         await self.dispose_file(FileCode(node.remote), node.title)
         self.note(node)
 
-    def note(self, node: Node) -> None:
-        """Remember where *node* was, if it goes into the trash."""
-        if node.remote is not None and not self._host.capabilities.delete_file:
+    def note(self, node: Node, code: FileCode | None = None) -> None:
+        """Remember where *node* was, if it goes into the trash. *code*: it stays, but its older
+        bytes go, unless something is known of them already."""
+        if self._host.capabilities.delete_file:
+            return
+        if code is not None:
+            self._tree.record_trashed(node, code, keep=True)
+        elif node.remote is not None:
             self._tree.record_trashed(node, node.remote)
 
     async def remove_folder(self, node: Node) -> None:

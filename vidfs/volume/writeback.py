@@ -379,6 +379,8 @@ class Writeback:
 
     def _remove(self, node: Node, deleted: FileCode | None) -> None:
         codes = self._give_up(node)
+        if deleted is None:
+            self._trash.note(node)
         if node.remote is not None and node.remote not in codes:
             codes.append(FileCode(node.remote))
         for code in codes:
@@ -411,6 +413,7 @@ class Writeback:
         """*victim* leaves the tree. Returns what is to go at the host once that has what takes
         its place."""
         codes = self._give_up(victim)
+        self._trash.note(victim)
         if victim.remote is not None and victim.remote not in codes:
             codes.append(FileCode(victim.remote))
         self._tree.remove(victim)
@@ -531,6 +534,7 @@ class Writeback:
             while job.obsolete:  # and take the place of more
                 code = job.obsolete[0]
                 if code != job.code:
+                    self._trash.note(node, code)
                     await self.discard(code, node.name)
                 job.obsolete.remove(code)
                 self._journal.save(job)
