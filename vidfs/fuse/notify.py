@@ -1,6 +1,8 @@
 """Telling the kernel what changed behind its back.
 
-Never from inside a handler: an invalidation waits for requests on the same entry to end.
+An invalidation of an entry waits, in the kernel, until no request about names in its folder is
+under way. Were we killed while we wait so, neither we nor whoever made that request could end: the
+mount would hang for good. So what concerns a folder with such a request is told after it.
 Entries go through pyfuse3's own queue, which a thread of its own works off. Inodes are
 gathered and told in one go, in a thread of ours.
 """
@@ -9,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections import Counter
 
 import pyfuse3
 import trio
@@ -18,28 +21,83 @@ from vidfs.types import Inode
 log = logging.getLogger(__name__)
 
 
+_ANY = Inode(0)  # no node's number
+
+
+class _Serving:
+    """A request about names in *folders*, while it is being served."""
+
+    def __init__(self, notifier: KernelNotifier, folders: tuple[int, ...]) -> None:
+        self._notifier = notifier
+        self._folders = folders
+
+    def __enter__(self) -> None:
+        for folder in self._folders:
+            self._notifier._busy[folder] += 1
+
+    def __exit__(self, *error: object) -> None:
+        busy = self._notifier._busy
+        for folder in self._folders:
+            busy[folder] -= 1
+            if not busy[folder]:
+                del busy[folder]
+        if self._notifier._held:
+            self._notifier._ended.set()
+
+
 class KernelNotifier:
     """A `TreeListener` that pushes changes to the kernel."""
 
     def __init__(self) -> None:
+        self._busy: Counter[int] = Counter()  # requests being served, by folder
+        self._held: dict[tuple[Inode, str], None] = {}  # to be told when they have ended
+        self._ended = trio.Event()
         self._changed: dict[Inode, bool] = {}  # inode: whether its bytes changed too
         self._wake = trio.Event()
 
+    def serving(self, folder: int) -> _Serving:
+        """While a request about names in *folder* is being served."""
+        return _Serving(self, (folder,))
+
+    def serving_any(self) -> _Serving:
+        """As `serving`, of a request for which the kernel locks more than it tells us."""
+        return _Serving(self, (_ANY,))
+
     def entry_changed(self, parent: Inode, name: str, gone: Inode | None) -> None:
-        pyfuse3.invalidate_entry_async(
-            pyfuse3.InodeT(parent), pyfuse3.FileNameT(os.fsencode(name)), ignore_enoent=True
-        )
+        if parent in self._busy or _ANY in self._busy:
+            self._held[parent, name] = None
+        else:
+            _tell_entry(parent, name)
 
     def node_changed(self, inode: Inode, *, content: bool) -> None:
         self._changed[inode] = content or self._changed.get(inode, False)
         self._wake.set()
 
     async def run(self) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._tell_held)
+            nursery.start_soon(self._tell_changed)
+
+    async def _tell_held(self) -> None:
+        while True:
+            await self._ended.wait()  # and by then the request was answered
+            self._ended = trio.Event()
+            held, self._held = self._held, {}
+            for parent, name in held:
+                self.entry_changed(parent, name, None)
+
+    async def _tell_changed(self) -> None:
         while True:
             await self._wake.wait()
             self._wake = trio.Event()
             changed, self._changed = self._changed, {}
             await trio.to_thread.run_sync(_tell_all, changed)
+
+
+def _tell_entry(parent: Inode, name: str) -> None:
+    pyfuse3.invalidate_entry_async(
+        pyfuse3.InodeT(parent), pyfuse3.FileNameT(os.fsencode(name)), ignore_enoent=True
+    )
 
 
 def _tell_all(changed: dict[Inode, bool]) -> None:

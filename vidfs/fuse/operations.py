@@ -31,6 +31,7 @@ from pyfuse3 import (
 from vidfs.errors import NamespaceAbilityError
 from vidfs.fuse import replies
 from vidfs.fuse.errnos import answers_errno
+from vidfs.fuse.notify import KernelNotifier
 from vidfs.types import Inode
 from vidfs.volume import Attr, Volume
 
@@ -55,9 +56,10 @@ class Operations(pyfuse3.Operations):
     supports_dot_lookup = True
     enable_writeback_cache = False  # write order and size stay ours
 
-    def __init__(self, volume: Volume) -> None:
+    def __init__(self, volume: Volume, notifier: KernelNotifier) -> None:
         super().__init__()
         self._volume = volume
+        self._notifier = notifier
         self._replies = replies.Replies(volume.settings)
         self._folders: dict[int, _OpenFolder] = {}
         self._listings: LRUCache[Inode, _Listing] = LRUCache(
@@ -71,7 +73,8 @@ class Operations(pyfuse3.Operations):
     async def lookup(
         self, parent_inode: InodeT, name: FileNameT, ctx: RequestContext
     ) -> EntryAttributes:
-        attr = await self._volume.lookup(Inode(parent_inode), os.fsdecode(name))
+        with self._notifier.serving(parent_inode):
+            attr = await self._volume.lookup(Inode(parent_inode), os.fsdecode(name))
         if attr is None:
             return replies.no_entry(self._volume.negative_ttl_s())
         return self._replies.entry(attr)
@@ -107,16 +110,19 @@ class Operations(pyfuse3.Operations):
     async def mkdir(
         self, parent_inode: InodeT, name: FileNameT, mode: ModeT, ctx: RequestContext
     ) -> EntryAttributes:
-        attr = await self._volume.make_folder(Inode(parent_inode), os.fsdecode(name))
+        with self._notifier.serving(parent_inode):
+            attr = await self._volume.make_folder(Inode(parent_inode), os.fsdecode(name))
         return self._replies.entry(attr)
 
     @answers_errno
     async def rmdir(self, parent_inode: InodeT, name: FileNameT, ctx: RequestContext) -> None:
-        await self._volume.remove_folder(Inode(parent_inode), os.fsdecode(name))
+        with self._notifier.serving_any():
+            await self._volume.remove_folder(Inode(parent_inode), os.fsdecode(name))
 
     @answers_errno
     async def unlink(self, parent_inode: InodeT, name: FileNameT, ctx: RequestContext) -> None:
-        await self._volume.unlink(Inode(parent_inode), os.fsdecode(name))
+        with self._notifier.serving(parent_inode):
+            await self._volume.unlink(Inode(parent_inode), os.fsdecode(name))
 
     @answers_errno
     async def rename(
@@ -130,13 +136,14 @@ class Operations(pyfuse3.Operations):
     ) -> None:
         if flags & ~pyfuse3.RENAME_NOREPLACE:
             raise pyfuse3.FUSEError(errno.EINVAL)
-        await self._volume.rename(
-            Inode(parent_inode_old),
-            os.fsdecode(name_old),
-            Inode(parent_inode_new),
-            os.fsdecode(name_new),
-            replace=not flags & pyfuse3.RENAME_NOREPLACE,
-        )
+        with self._notifier.serving_any():
+            await self._volume.rename(
+                Inode(parent_inode_old),
+                os.fsdecode(name_old),
+                Inode(parent_inode_new),
+                os.fsdecode(name_new),
+                replace=not flags & pyfuse3.RENAME_NOREPLACE,
+            )
 
     @answers_errno
     async def link(
@@ -168,7 +175,8 @@ class Operations(pyfuse3.Operations):
     async def readdir(self, fh: FileHandleT, start_id: int, token: pyfuse3.ReaddirToken) -> None:
         folder = self._folders[fh]
         if folder.entries is None or start_id == 0:
-            folder.entries = await self._list(folder.inode)
+            with self._notifier.serving(folder.inode):
+                folder.entries = await self._list(folder.inode)
         entries, reply, next_id = folder.entries, pyfuse3.readdir_reply, start_id
         for name, entry in itertools.islice(entries, start_id, None):
             next_id += 1
@@ -217,7 +225,8 @@ class Operations(pyfuse3.Operations):
         flags: FlagT,
         ctx: RequestContext,
     ) -> tuple[FileInfo, EntryAttributes]:
-        fh, attr = await self._volume.create(Inode(parent_inode), os.fsdecode(name), flags)
+        with self._notifier.serving(parent_inode):
+            fh, attr = await self._volume.create(Inode(parent_inode), os.fsdecode(name), flags)
         return FileInfo(fh=FileHandleT(fh)), self._replies.entry(attr)
 
     @answers_errno

@@ -80,7 +80,8 @@ async def run_fuse(
     *on_mounted* is called when the mount is usable. Cancelled, it unmounts before it returns.
     Errors: MountError when the kernel or fusermount3 refuses.
     """
-    operations = Operations(volume)
+    notifier = KernelNotifier()
+    operations = Operations(volume, notifier)
     words = {"default_permissions", *options}
     with _stderr_kept() as said:
         try:
@@ -88,7 +89,6 @@ async def run_fuse(
         except RuntimeError as error:
             reason = _find_reason(said()) or str(error)
             raise MountError(f"can't mount on {mountpoint}: {reason}") from None
-    notifier = KernelNotifier()
     volume.listener = notifier
     try:
         async with trio.open_nursery() as nursery:

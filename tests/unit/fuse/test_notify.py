@@ -1,0 +1,42 @@
+"""When the kernel is told of names that changed."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+
+from tests.unit.fakes import run, settle
+from vidfs.fuse import notify
+from vidfs.fuse.notify import KernelNotifier
+from vidfs.types import Inode
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, str]]:
+    told: list[tuple[int, str]] = []
+    monkeypatch.setattr(notify, "_tell_entry", lambda parent, name: told.append((parent, name)))
+    return told
+
+
+@pytest.mark.parametrize("serves_any", [False, True])
+def test_a_folder_that_is_asked_about_is_told_of_when_the_request_is_over(
+    told: list[tuple[int, str]], serves_any: bool
+) -> None:
+    async def main() -> None:
+        notifier = KernelNotifier()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(notifier.run)
+            with notifier.serving_any() if serves_any else notifier.serving(5):
+                with notifier.serving(5):
+                    notifier.entry_changed(Inode(5), "a", None)
+                notifier.entry_changed(Inode(7), "b", None)
+                await settle()
+                assert told == ([] if serves_any else [(7, "b")])
+                notifier.entry_changed(Inode(5), "a", Inode(9))
+            await settle()
+            assert sorted(told) == [(5, "a"), (7, "b")]
+            notifier.entry_changed(Inode(5), "c", None)
+            assert told[-1] == (5, "c")
+            nursery.cancel_scope.cancel()
+
+    run(main)
