@@ -171,7 +171,11 @@ class Writeback:
             # stays as it was: other bytes than those are not sent by a `retry` either.
             self._cut_off(node, job, job.size_bytes, _MACHINE_DOWN)
         elif job.state is not JobState.WRITING:
-            pass
+            # A rename, and what it means for the bytes, are two steps.
+            stays = file.size_bytes == 0 or self._stays_local(node.name)
+            movable = job.state in (JobState.LOCAL, JobState.SEALED, JobState.QUEUED)
+            if movable and stays != (job.state is JobState.LOCAL):
+                self.renamed(node)
         elif job.clean:
             # Every descriptor had been closed: only the news of it was lost.
             self._settle(node, job, file)

@@ -352,3 +352,24 @@ def test_a_file_that_was_only_named_when_the_daemon_died_is_not_there(rig: Rig) 
         assert rig.at_host() == {"a.mp4": b"film"}
 
     run(main)
+
+
+@pytest.mark.parametrize(("old", "new"), [(".a.mp4.part", "a.mp4"), ("a.mp4", ".a.mp4.old")])
+def test_a_rename_that_the_daemon_died_right_after_counts_for_the_upload(
+    rig: Rig, old: str, new: str
+) -> None:
+    """The tree has the new name; what that means for the bytes was not written down yet."""
+
+    async def main() -> None:
+        async with rig.open(gentle=False) as volume:
+            volume.writeback.queue._workers_max = 0
+            await rig.write(old, b"film")
+            await rig.until(lambda: states(volume)[0] is not JobState.SEALED)
+            volume.writeback.renamed = lambda node: None  # type: ignore[method-assign]
+            await volume.rename(ROOT_INODE, old, ROOT_INODE, new, replace=True)
+        async with rig.open() as volume:
+            assert await volume.wait_uploads() == 0
+            assert await rig.read(new) == b"film"
+        assert rig.at_host() == ({} if new.startswith(".") else {new: b"film"})
+
+    run(main)
