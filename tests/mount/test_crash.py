@@ -123,3 +123,39 @@ def test_what_was_being_written_when_it_died_is_kept_and_named(
         sh("cp", "/etc/hostname", mount.path / "a.mp4")
         mount.wait()
     assert at_host(simhost, "xvs") == {"a.mp4": Path("/etc/hostname").read_bytes()}
+
+
+def test_a_mount_never_hangs_after_its_daemon_was_killed(
+    simhost: Simhost, mounted: Mounted, vidfs: Program
+) -> None:
+    """A thread that waits in the kernel for a request of ours would keep the dead daemon's
+    connection open: whoever looks would wait for ever."""
+    with mounted("xvs") as mount:
+        assert list(mount.path.iterdir()) == []
+        simhost.fault("xvs:folder/create:hang")
+        maker = subprocess.Popen(["mkdir", mount.path / "d"], stderr=subprocess.DEVNULL)
+        until(lambda: simhost.calls("xvs").get("folder/create"), "the call that hangs")
+        simhost.add_file("xvs", "new.mp4", b"film")
+        vidfs.ok("refresh", str(mount.path))
+        time.sleep(0.3)  # for the kernel to be told of the new file
+        mount.kill()
+        looked = subprocess.run(
+            ["timeout", "-s", "KILL", "5", "ls", str(mount.path)], capture_output=True, text=True
+        )
+        assert "not connected" in looked.stderr
+        assert maker.wait(5) != 0
+
+
+def test_what_appeared_while_a_folder_was_busy_is_seen_afterwards(
+    simhost: Simhost, mounted: Mounted, vidfs: Program
+) -> None:
+    with mounted("xvs") as mount:
+        assert list(mount.path.iterdir()) == []
+        simhost.fault("xvs:folder/create:slow=1500")
+        maker = subprocess.Popen(["mkdir", mount.path / "d"])
+        until(lambda: simhost.calls("xvs").get("folder/create"), "the call")
+        simhost.add_file("xvs", "new.mp4", b"film")
+        vidfs.ok("refresh", str(mount.path))
+        assert maker.wait(30) == 0
+        until(lambda: (mount.path / "new.mp4").exists(), "the new file", timeout_s=5)
+        assert sorted(path.name for path in mount.path.iterdir()) == ["d", "new.mp4"]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import io
+import os
+import select
 import shutil
 import subprocess
 import time
@@ -182,3 +185,23 @@ def test_there_is_no_trash_can_and_nothing_is_lost(
     assert {folder["path"] for folder in simhost.tree("xvs")["folders"]} == {
         *("Films", "Films/.Trash-1000", ".Trashy")
     }
+
+
+def test_file_managers_are_told_of_new_pictures(
+    simhost: Simhost, mounted: Mounted, thumbnails: ThumbnailCache
+) -> None:
+    """They watch the folder, and look at a file again when its attributes change."""
+    simhost.add_file("xvs", "a.mp4", b"film")
+    libc = ctypes.CDLL(None, use_errno=True)
+    attributes_changed = 0x4
+    with mounted("xvs", thumbnails=True) as mount:
+        watch = libc.inotify_init1(os.O_NONBLOCK)
+        libc.inotify_add_watch(watch, os.fsencode(mount.path), attributes_changed)
+        before = (mount.path / "a.mp4").stat()
+        assert [file.name for file in mount.path.iterdir()] == ["a.mp4"]
+        assert until(lambda: select.select([watch], [], [], 0)[0], "the event")
+        assert b"a.mp4\0" in os.read(watch, 4096)
+        os.close(watch)
+        assert thumbnails.state(subject_of(mount.path / "a.mp4")) is State.PICTURE
+        after = (mount.path / "a.mp4").stat()
+        assert (after.st_mode, after.st_mtime) == (before.st_mode, before.st_mtime)

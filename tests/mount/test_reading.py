@@ -86,3 +86,12 @@ def test_the_cache_is_bounded_while_a_film_is_read(
             assert film.read(1 << 20) == content[at : at + (1 << 20)]
             files = (vidfs.root / "cache").rglob("*.data")
             assert sum(file.stat().st_blocks * 512 for file in files) < 16 << 20
+
+
+def test_the_kernel_asks_for_a_mib_at_once(mounted: Mounted, tmp_path: Path) -> None:
+    with mounted("xvs", where=tmp_path / "a b\\c") as mount:
+        device = os.stat(mount.path).st_dev
+        setting = Path(f"/sys/class/bdi/{os.major(device)}:{os.minor(device)}/read_ahead_kb")
+        if not os.access(setting, os.W_OK):
+            pytest.skip("only root may set it")
+        assert setting.read_text() == "1024\n"

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pyfuse3
+import trio
 from cachetools import LRUCache
 from pyfuse3 import (
     EntryAttributes,
@@ -60,12 +61,17 @@ class Operations(pyfuse3.Operations):
         super().__init__()
         self._volume = volume
         self._notifier = notifier
+        self.begun = trio.Event()
         self._replies = replies.Replies(volume.settings)
         self._folders: dict[int, _OpenFolder] = {}
         self._listings: LRUCache[Inode, _Listing] = LRUCache(
             _LISTED_ENTRIES_MAX, getsizeof=lambda listing: len(listing.entries) + 1
         )
         self._next_fh = 1
+
+    def init(self) -> None:
+        """The kernel's greeting; our answer leaves before anything else runs."""
+        self.begun.set()
 
     # --- names ---------------------------------------------------------------------------
 

@@ -26,19 +26,25 @@ _READ_AHEAD_KIB = 1024
 log = logging.getLogger(__name__)
 
 
-async def _enlarge_read_ahead(mountpoint: str) -> None:
+async def _enlarge_read_ahead(mountpoint: str, begun: trio.Event) -> None:
     """Let the kernel ask for 1 MiB at once where we may (root): an eighth of the requests.
 
-    In a thread: `stat` of our own mount is answered by the loop that we run in.
+    *begun*: the kernel has greeted us; before that it sets its own.
+
+    The mount's device is read from the kernel's table: `stat` would be a request to ourselves,
+    and a thread that waits for one keeps a killed daemon's mount hanging.
     """
-
-    def enlarge() -> None:
-        with suppress(OSError):
-            device = Path(mountpoint).stat().st_dev
-            name = f"{os.major(device)}:{os.minor(device)}"
-            Path(f"/sys/class/bdi/{name}/read_ahead_kb").write_text(str(_READ_AHEAD_KIB))
-
-    await trio.to_thread.run_sync(enlarge, abandon_on_cancel=True)
+    await begun.wait()
+    with suppress(OSError):
+        table = Path("/proc/self/mountinfo").read_bytes()
+        lines = (line.split(b" ") for line in table.splitlines())
+        path = os.fsencode(mountpoint)
+        for octal in (b"\\", b" ", b"\t", b"\n"):
+            path = path.replace(octal, b"\\%03o" % ord(octal))
+        devices = [fields[2].decode() for fields in lines if fields[4] == path]
+        if devices:
+            bdi = Path(f"/sys/class/bdi/{devices[-1]}/read_ahead_kb")
+            bdi.write_text(str(_READ_AHEAD_KIB))
 
 
 @contextmanager
@@ -93,7 +99,7 @@ async def run_fuse(
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(notifier.run)
-            nursery.start_soon(_enlarge_read_ahead, mountpoint)
+            nursery.start_soon(_enlarge_read_ahead, mountpoint, operations.begun)
             on_mounted()
             await pyfuse3.main(max_tasks=_REQUESTS_MAX)
             nursery.cancel_scope.cancel()

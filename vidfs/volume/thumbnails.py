@@ -9,11 +9,10 @@ many folders is nobody who looks at pictures, and gets none.
 from __future__ import annotations
 
 import logging
-import stat
+import subprocess
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from pathlib import Path
 
 import trio
 from cachetools import LRUCache
@@ -35,6 +34,8 @@ _WAITING_MAX = 10_000
 _KNOWN_MAX = 50_000
 _RETRY_S = 600.0  # so long a host that has no picture yet isn't asked again
 _PICTURE_DEADLINE_S = 30.0
+_TELL_S = 0.2
+_TELL_MAX = 200
 _WALK_S = 10.0
 _WALK_FOLDERS = 30  # as many folders in so short a time are a walk
 
@@ -65,6 +66,8 @@ class Thumbnails:
         self._known: LRUCache[Inode, tuple[Subject, float]] = LRUCache(_KNOWN_MAX)
         self._waiting: OrderedDict[Inode, tuple[Node, Subject]] = OrderedDict()
         self._running = 0
+        self._made: list[str] = []  # paths of files whose thumbnails are new
+        self._is_telling = False
         self._asking = trio.Lock()  # one call for a picture's address at a time: others go first
         self._nursery: trio.Nursery | None = None
 
@@ -176,13 +179,35 @@ class Thumbnails:
                 return  # removed or renamed meanwhile
             await trio.to_thread.run_sync(self._cache.save_picture, subject, picture)
             self._known[node.inode] = (subject, float("inf"))
-            await trio.to_thread.run_sync(_tell_watchers, subject.path, abandon_on_cancel=True)
+            self._made.append(subject.path)
+            self._tell_soon()
         except (VidfsError, NotAPictureError, trio.TooSlowError) as error:
             log.debug("no picture of %s: %s", node.name, error)
         except OSError as error:
             log.warning("no thumbnails: %s", error)
         except Exception:
             log.exception("the thumbnail of %s broke", node.name)
+
+    def _tell_soon(self) -> None:
+        assert self._nursery is not None
+        if not self._is_telling:
+            self._is_telling = True
+            self._nursery.start_soon(self._tell_watchers, name="tell watchers")
+
+    async def _tell_watchers(self) -> None:
+        """Have the kernel tell file managers that they should look at these files again.
+
+        Only a call through the kernel does that, and one that changes nothing will do: modes
+        are accepted and not kept. It is a request to ourselves, so another process makes it,
+        and nobody waits for that: a thread of ours in it could not be killed with the daemon.
+        """
+        child: subprocess.Popen[bytes] | None = None
+        while self._made or (child is not None and child.poll() is None):
+            await trio.sleep(_TELL_S)
+            if self._made and (child is None or child.poll() is not None):
+                paths, self._made = self._made[:_TELL_MAX], self._made[_TELL_MAX:]
+                child = _start_touching(paths)
+        self._is_telling = False
 
     async def _find_url(self, node: Node, code: FileCode) -> str | None:
         url = self._tree.load_extra(node).get("thumbnail", "")
@@ -194,12 +219,10 @@ class Thumbnails:
             return await self._host.find_thumbnail(code)
 
 
-def _tell_watchers(path: str) -> None:
-    """Have the kernel tell file managers that they should look at this file again.
-
-    Only a call through the kernel does that, and one that changes nothing will do: modes are
-    accepted and not kept. In a thread: we answer it ourselves.
-    """
+def _start_touching(paths: Sequence[str]) -> subprocess.Popen[bytes] | None:
+    silent = subprocess.DEVNULL
     with suppress(OSError):
-        file = Path(path)
-        file.chmod(stat.S_IMODE(file.stat().st_mode))
+        return subprocess.Popen(
+            ["chmod", "u+r", "--", *paths], stdin=silent, stdout=silent, stderr=silent
+        )
+    return None
