@@ -60,7 +60,8 @@ HELPER = """\
 mount.vidfs is what mount(8) runs for the type vidfs; nobody needs to call it. It returns when
 the mount is usable; then a daemon serves it. umount(8) takes the mount away and returns at once:
 the daemon goes on without it until all uploads are done. "vidfs umount" waits for them and
-shows how far they are.
+shows how far they are. Where systemd makes the mount (at boot, x-systemd.automount), it ends the
+daemon with it: what is left then goes on with the next mount.
 
 The configuration file is that of the user who mounts (of root at boot); the option config=
 names another. The daemon keeps its state in that user's directories, or where state_dir= and

@@ -64,6 +64,17 @@ def test_command_is_in_the_readme_and_explains_itself(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_the_table_of_commands_names_every_command_of_a_group(name: str) -> None:
+    command = find_command(name)
+    if not isinstance(command, click.Group):
+        return
+    table = "\n".join(" ".join(row) for row in rows_of(section_of("Commands")))
+    shown = re.findall(rf"`vidfs {name} ([a-z]+(?:\\\|[a-z]+)*)", table)
+    named = {word for words in shown for word in words.split("\\|")}
+    assert named == set(command.list_commands(click.Context(command)))
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_options_shown_with_a_command_exist(name: str) -> None:
     command = find_command(name)
     assert command is not None
