@@ -71,6 +71,7 @@ class Job:
     sent_bytes: int = 0
     body_out: bool = False  # all of it left, or nobody knows: the host may have it
     attempt_at: float = 0.0
+    searched_since: float = 0.0  # what became of the attempt, Unix seconds; 0: not yet
     failures: int = 0  # transient ones in a row
 
     @property

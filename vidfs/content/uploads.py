@@ -452,6 +452,8 @@ class UploadQueue:
             if code is not None:
                 log.info("upload %d was found at the host as %s", job.id, code)
                 self._learn(job, code)
+            elif job.outcome_unknown:
+                return  # looked for again, but by no worker that waits for that
         if job.inode is None:
             await self._settle_ghost(job)
             return
@@ -480,7 +482,7 @@ class UploadQueue:
         job.state, job.attempts, job.reason = JobState.SENDING, job.attempts + 1, ""
         job.sent_folder, job.sent_title = plan.folder, plan.title
         job.sent_at = job.attempt_at = self._clock()
-        job.sent_bytes, job.body_out = 0, False
+        job.sent_bytes, job.body_out, job.searched_since = 0, False, 0.0
         self._journal.save(job, durable=True)
         self._notify()
         body = UploadBody(
@@ -574,23 +576,24 @@ class UploadQueue:
     # --- asking the host ------------------------------------------------------------------
 
     async def _search(self, job: Job) -> FileCode | None:
-        """The file that the unanswered attempt of *job* left at the host, if any."""
+        """The file that the unanswered attempt of *job* left at the host, if it is there now.
+
+        If not, `not_before` says when to look again, or the attempt is given up.
+        """
         assert job.sent_at is not None
         asked_since = max(job.sent_at, job.attempt_at)
-        delay_s = 0.5
-        started = trio.current_time()
-        while True:
-            with trio.fail_after(_CALL_DEADLINE_S):
-                files = await self._list_sent(job)
-            matches = [file for file in files if self._may_be(job, file)]
-            if matches:
-                return max(matches, key=lambda file: self._likeness(job, file)).code
-            waited_s = trio.current_time() - started
-            if waited_s > OUTCOME_GRACE_S or self._clock() - asked_since > 20 * OUTCOME_GRACE_S:
-                break
-            await trio.sleep(delay_s)
-            delay_s *= 2
-        self._give_back(job)
+        job.searched_since = job.searched_since or self._clock()
+        with trio.fail_after(_CALL_DEADLINE_S):
+            files = await self._list_sent(job)
+        matches = [file for file in files if self._may_be(job, file)]
+        if matches:
+            return max(matches, key=lambda file: self._likeness(job, file)).code
+        now = self._clock()
+        waited_s = now - job.searched_since
+        if waited_s > OUTCOME_GRACE_S or now - asked_since > 20 * OUTCOME_GRACE_S:
+            self._give_back(job)
+        else:
+            job.not_before = now + max(0.5, waited_s)
         return None
 
     async def find_copy(self, job: Job, folder: FolderId) -> FileCode | None:

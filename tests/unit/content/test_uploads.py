@@ -248,6 +248,23 @@ def test_an_unknown_outcome_that_shows_late_is_adopted(bench: Bench) -> None:
     assert bench.contents() == [CONTENT]
 
 
+def test_an_unknown_outcome_keeps_no_other_upload_waiting(bench: Bench) -> None:
+    bench.open(workers_max=1)
+    bench.host.on("store", raising(OutcomeUnknownError("no answer")))
+
+    async def main() -> None:
+        async with bench.running():
+            bench.queue.seal(bench.write())
+            await bench.queue.wait_until(lambda: bench.host.calls["upload"] == 1)
+            bench.queue.seal(bench.write(b"other", inode=Inode(8)))
+            await bench.queue.wait_until(lambda: Inode(8) in bench.target.recorded)
+            assert trio.current_time() < OUTCOME_GRACE_S / 3
+            await bench.until_idle()
+
+    run(main)
+    assert bench.contents() == sorted([CONTENT, b"other"])
+
+
 def test_an_unknown_outcome_that_was_not_stored_is_sent_again_once(bench: Bench) -> None:
     bench.host.on("store", raising(OutcomeUnknownError("no answer")))
 
