@@ -18,6 +18,8 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 from benchmark.index_server import Index  # noqa: E402
 from benchmark.table import Line, markdown_table, plain_table  # noqa: E402
+from foreign.__main__ import UNEXPLAINED, reason_of  # noqa: E402
+from foreign.suites import FAILED, Outcome  # noqa: E402
 
 
 def missing_for_the_demo() -> str:
@@ -76,6 +78,41 @@ def test_demo_names_the_step_that_failed(tmp_path: Path, monkeypatch: pytest.Mon
     assert done.returncode == 1
     assert "demo: FAILED: rsync -a videos/ films/Clips/ (exit status 23)" in done.stderr
     assert not list(tmp_path.glob("vidfs-demo.*"))
+
+
+# --- the soak and the foreign suites -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("script", "module", "words"),
+    [
+        ("soak-crash", "soak", ["--host", "--seed", "--check-every"]),
+        ("foreign-tests", "foreign", ["pyfilesystem, fsspec, fio", "--mount", "--with-rclone"]),
+    ],
+)
+def test_long_runs_say_what_they_do(script: str, module: str, words: list[str]) -> None:
+    environ = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'scripts'}", "COLUMNS": "200"}
+    done = subprocess.run(
+        [sys.executable, "-m", module, "--help"],
+        env=environ,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert all(word in done.stdout for word in words)
+    text = (ROOT / "scripts" / script).read_text()
+    assert f"python -m {module} " in text
+    subprocess.run(["bash", "-n", ROOT / "scripts" / script], check=True)
+
+
+def test_every_failure_of_a_foreign_test_has_a_reason_or_is_told() -> None:
+    links = Outcome(
+        "test_posix.T.test_link", FAILED, "PermissionError: Operation not permitted: 'a' -> 'b'"
+    )
+    new = Outcome("test_os.T.test_new", FAILED, "AssertionError: 1 != 2")
+    assert reason_of(links, set()) == "no host keeps hard or symbolic links"
+    assert reason_of(new, set()) == UNEXPLAINED
+    assert reason_of(new, {new.name}) == "fails in a plain directory as well"
 
 
 # --- the bench ------------------------------------------------------------------------------
