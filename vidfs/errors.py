@@ -19,6 +19,7 @@ VidfsError
 ├── SpoolError               the local disk
 │   ├── SpoolFullError
 │   └── SpoolDamagedError    bytes or journal don't match what was sealed
+│       └── NewerCatalogueError  written by a newer vidfs
 └── HostError                what a host answered, or that it didn't
     ├── TransientHostError       may succeed when repeated
     │   ├── HostUnreachableError     no connection
@@ -156,6 +157,10 @@ class SpoolFullError(SpoolError):
 
 
 class SpoolDamagedError(SpoolError):
+    pass
+
+
+class NewerCatalogueError(SpoolDamagedError):
     pass
 
 

@@ -477,6 +477,7 @@ class MountModel(RuleBasedStateMachine):
 
     @rule(dice=DICE, extension=st.sampled_from(["", ".mp4"]))
     def others_add(self, dice: random.Random, extension: str) -> None:
+        self._settle()  # folders too that move file by file
         folder = self._draw(dice, self._sharp_folders())
         assert folder is not None
         title, content = self._unused_name() + extension, self._content()
@@ -517,6 +518,7 @@ class MountModel(RuleBasedStateMachine):
 
     @rule(dice=DICE)
     def others_make_folder(self, dice: random.Random) -> None:
+        self._settle()  # folders too that move file by file
         parent = self._draw(dice, self._sharp_folders())
         assert parent is not None
         path = join(parent, self._unused_name())

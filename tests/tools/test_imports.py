@@ -47,7 +47,7 @@ FRONT_DOORS = {
 PLACES = {
     "pyfuse3": ("vidfs.fuse",),
     "httpx": ("vidfs.hosts.transport",),
-    "sqlite3": ("vidfs.tree.store", "vidfs.tree.journal"),
+    "sqlite3": ("vidfs.tree.store", "vidfs.tree.journal", "vidfs.tree.salvage"),
     "click": ("vidfs.cli",),
     "rich": ("vidfs.cli",),
     "PIL": ("vidfs.content.thumbnails",),

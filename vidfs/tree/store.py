@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from vidfs.errors import SpoolDamagedError, SpoolError, SpoolFullError
+from vidfs.errors import NewerCatalogueError, SpoolDamagedError, SpoolError, SpoolFullError
 from vidfs.tree.node import Node, SizeSource
 from vidfs.types import ROOT_INODE, FolderId, Inode, NodeKind
 
@@ -164,20 +164,55 @@ class FolderMove:
         return self.parent is None
 
 
+class _Cursor(sqlite3.Cursor):
+    """What is damaged may be met at any row."""
+
+    connection: _Connection
+
+    def fetchone(self) -> Any:
+        try:
+            return super().fetchone()
+        except sqlite3.Error as error:
+            raise self.connection.translate(error) from None
+
+    def fetchall(self) -> list[Any]:
+        return list(self)
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        try:
+            yield from iter(super().fetchone, None)
+        except sqlite3.Error as error:
+            raise self.connection.translate(error) from None
+
+
 class _Connection(sqlite3.Connection):
     """Says what a full or broken disk means in our words."""
 
+    mark: Path | None = None  # made where the file turns out to be damaged
+
     def execute(self, *args: Any) -> sqlite3.Cursor:
         try:
-            return super().execute(*args)
+            return self.cursor(_Cursor).execute(*args)
         except sqlite3.Error as error:
-            raise _spool_error(error) from None
+            raise self.translate(error) from None
 
     def executemany(self, *args: Any) -> sqlite3.Cursor:
         try:
-            return super().executemany(*args)
+            return self.cursor(_Cursor).executemany(*args)
         except sqlite3.Error as error:
-            raise _spool_error(error) from None
+            raise self.translate(error) from None
+
+    def translate(self, error: sqlite3.Error) -> SpoolError:
+        found = _spool_error(error)
+        if isinstance(found, SpoolDamagedError) and self.mark is not None:
+            with suppress(OSError):
+                self.mark.touch()
+        return found
+
+
+def damage_mark(path: Path) -> Path:
+    """A file beside the catalogue at *path*: it is there once that has turned out damaged."""
+    return path.with_name(path.name + "-damaged")
 
 
 _FULL = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE})
@@ -189,7 +224,7 @@ def _spool_error(error: sqlite3.Error) -> SpoolError:
     if code in _FULL:
         return SpoolFullError("the disk of the catalogue is full")
     if code & 0xFF in _DAMAGED:
-        return SpoolDamagedError(f"the catalogue: {error}")
+        return SpoolDamagedError(f"the catalogue is damaged, mount again to mend it: {error}")
     return SpoolError(f"the catalogue: {error}")
 
 
@@ -217,6 +252,7 @@ class Store:
             self.db = sqlite3.connect(
                 path, isolation_level=None, cached_statements=256, factory=_Connection
             )
+            self.db.mark = damage_mark(path)
             self.db.execute("PRAGMA journal_mode=WAL")
             self.db.execute("PRAGMA synchronous=NORMAL")
             self.db.execute("PRAGMA cache_size=-32768")  # 32 MiB at most
@@ -224,7 +260,7 @@ class Store:
             self.db.execute("PRAGMA busy_timeout=5000")
             self._migrate()
             self.fill_reserve()
-        except SpoolFullError:
+        except (SpoolFullError, NewerCatalogueError):
             raise
         except (sqlite3.Error, SpoolError) as error:
             raise SpoolDamagedError(f"the catalogue {path} can't be used: {error}") from None
@@ -238,7 +274,10 @@ class Store:
     def _migrate(self) -> None:
         (version,) = self.db.execute("PRAGMA user_version").fetchone()
         if version > SCHEMA_VERSION:
-            raise SpoolDamagedError(f"the catalogue {self.path} is from a newer version of vidfs")
+            self.db.close()
+            raise NewerCatalogueError(
+                f"the catalogue {self.path} is from a newer version of vidfs: use that one"
+            )
         if version == SCHEMA_VERSION:
             return
         with self.transaction():

@@ -36,8 +36,8 @@ from vidfs.tree.journal import SqlJournal
 from vidfs.tree.merge import SETTLE_S
 from vidfs.tree.news import News
 from vidfs.tree.node import Node, SizeSource
+from vidfs.tree.salvage import open_catalogue
 from vidfs.tree.sizes import SizeFinder
-from vidfs.tree.store import Store
 from vidfs.tree.tree import Tree, TreeListener, TreeSettings
 from vidfs.tree.walk import Walker
 from vidfs.types import (
@@ -101,12 +101,12 @@ class Volume:
     def __init__(
         self, *, host: VideoHost, settings: VolumeSettings, state_dir: Path, cache_dir: Path
     ) -> None:
-        """Errors: SpoolDamagedError if the catalogue can't be used."""
+        """Errors: SpoolError if the catalogue can't be used, or made anew."""
         self.settings = settings
         self.state_dir = state_dir
         self.listener: TreeListener = NoListener()
         self._host = host
-        self._store = Store(state_dir / "catalogue.sqlite")
+        self._store, self._store_note = open_catalogue(state_dir / "catalogue.sqlite")
         with suppress(SpoolError):  # if the disk is full they may stay
             self._store.drop_tombstones(time.time() - 2 * SETTLE_S)
         self._spool = Spool(state_dir / "spool", sha256=host.capabilities.upload_hash == "sha256")
@@ -265,7 +265,7 @@ class Volume:
     @property
     def note(self) -> str:
         """What the person who mounts should know, "" if nothing."""
-        notes = [self.writeback.note]
+        notes = [self._store_note, self.writeback.note]
         if self._start_note and not self.tree.is_answered:
             notes.append(self._start_note)
         elif self.tree.is_late:
