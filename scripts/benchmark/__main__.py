@@ -17,7 +17,7 @@ HELP = """rows:
   1, 2  find over many folders with 50 ms a call: cold, warm, after a remount
   3     one folder of very many files: ls -l, find -size
   4, 5  sequential read of a big file: cold, and again from the cache
-  6     open and 64 KiB at a random place with 50 ms of latency
+  6     open and 64 KiB at a random place with 50 ms of latency; 4 to 6 once more with fio
   7     cp of a big file into the mount, and its upload
   8     rsync of many small files with 50 ms a call
   9     a million files: time to mount, memory
@@ -69,7 +69,9 @@ def main() -> int:
     finally:
         shutil.rmtree(work, ignore_errors=True)
     version = run("rclone", "version").splitlines()[0]
-    lines = [line for line in lines if line.row in arguments.rows]
+    lines = sorted(
+        (line for line in lines if line.row in arguments.rows), key=lambda line: line.row
+    )
     print(f"vidfs beside {version}" + (", quick" if arguments.quick else ""))
     print()
     print(markdown_table(lines) if arguments.markdown else plain_table(lines))

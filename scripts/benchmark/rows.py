@@ -18,6 +18,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from . import fio
 from .measure import (
     drop_page_cache,
     find_files,
@@ -411,6 +412,33 @@ def row_6(bench: Bench) -> list[Line]:
     ]
 
 
+def rows_4_to_6_with_fio(bench: Bench) -> list[Line]:
+    found: dict[str, dict[str, float]] = {"off": {}, "full": {}, "vidfs": {}}
+    for latency_ms in (0, LATENCY_MS):
+        with bench.big_file(latency_ms) as (host, index, link):
+            mounts: dict[str, Mount] = {
+                "off": Rclone(bench.place("rclone-off"), index.url, "--vfs-cache-mode", "off"),
+                "full": Rclone(bench.place("rclone-full"), index.url, "--vfs-cache-mode", "full"),
+                "vidfs": Vidfs(bench.place("vidfs"), host, dialect=DIALECT),
+            }
+            for name, mount in mounts.items():
+                bench.say(f"fio, {latency_ms} ms: {name}")
+                path = mount.mountpoint / "Big.mp4"
+                if latency_ms:
+                    speeds = fio.measure_random(mount, path, bench.sizes.random_reads)
+                    fields = ("random_s", "random_again_s")
+                else:
+                    speeds = fio.measure_sequential(mount, path)
+                    fields = ("cold_bytes_s", "again_bytes_s")
+                found[name] |= zip(fields, speeds, strict=True)
+                mount.cold()
+            if latency_ms:
+                size, reads = bench.sizes.big_bytes, bench.sizes.random_reads
+                curl_s = fio.curl_at_random(link, size, reads)
+    by_name = {name: fio.Found(**speeds) for name, speeds in found.items()}
+    return fio.lines(by_name, curl_s, LATENCY_MS)
+
+
 def read_range(link: str, offset: int, size_bytes: int) -> bytes:
     request = urllib.request.Request(
         link, headers={"Range": f"bytes={offset}-{offset + size_bytes - 1}"}
@@ -546,6 +574,7 @@ ROWS: dict[tuple[int, ...], Callable[[Bench], list[Line]]] = {
     (4,): row_4,
     (5,): row_5,
     (6,): row_6,
+    (4, 5, 6): rows_4_to_6_with_fio,
     (7,): row_7,
     (8,): row_8,
     (9,): row_9,
