@@ -73,6 +73,8 @@ class Job:
     attempt_at: float = 0.0
     searched_since: float = 0.0  # what became of the attempt, Unix seconds; 0: not yet
     failures: int = 0  # transient ones in a row
+    late_fields: dict[str, str] = field(default_factory=dict)  # what a clone is to bear
+    must_upload: bool = False  # the host refused to clone
 
     @property
     def pending(self) -> bool:

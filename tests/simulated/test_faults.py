@@ -93,7 +93,7 @@ def test_close_waits_for_the_host_and_reports_its_refusal(rig: Rig) -> None:
             await rig.write("a.mp4", FILM)
             assert rig.at_host() == {"a.mp4": FILM}
             rig.fault("upload", "refuse=not like this")
-            fh, _ = await rig.start_writing("b.mp4", FILM)
+            fh, _ = await rig.start_writing("b.mp4", b"another " + FILM)
             with pytest.raises(UploadRefusedError):
                 await rig.volume.files.flush(fh)
             rig.volume.files.release(fh)

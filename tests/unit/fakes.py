@@ -293,6 +293,21 @@ class FakeHost:
         await self._end("clone_file")
         return clone
 
+    async def begin_clone(self, code: FileCode, *, title: str, folder: FolderId) -> FileCode:
+        await self._begin("begin_clone")
+        if code not in self.stored:
+            raise HostNotFoundError("no such file", call="begin_clone")
+        old, sets = self.stored[code], self.capabilities.clone_sets
+        clone = self.add(
+            title if "title" in sets else old.file.title,
+            old.content,
+            folder if "folder" in sets else self.root,
+            uploaded_at=self.clock(),
+            extra=old.file.extra,
+        )
+        await self._end("begin_clone")
+        return clone
+
     async def upload(
         self, body: UploadBody, *, folder: FolderId, title: str, options: UploadOptions
     ) -> UploadReceipt:

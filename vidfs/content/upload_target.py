@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from vidfs.hosts.api import UploadOptions
+from vidfs.hosts.api import RemoteFile, UploadOptions
 from vidfs.types import FileCode, FolderId, Job, JobState
 
 
@@ -42,6 +42,12 @@ class UploadTarget(Protocol):
 
     async def plan(self, job: Job) -> UploadPlan:
         """Where *job*'s bytes belong now. Errors: VidfsError parks the job."""
+
+    async def find_twin(self, job: Job) -> RemoteFile | None:
+        """A file of the account that was made of *job*'s bytes, as the host has it now.
+
+        None: there is none, or the host can't clone. Errors: HostError.
+        """
 
     def owns(self, code: FileCode) -> bool:
         """Whether *code* stands for a file that is known already."""

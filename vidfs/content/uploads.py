@@ -36,7 +36,7 @@ from vidfs.errors import (
     UploadRefusedError,
     VidfsError,
 )
-from vidfs.hosts.api import RemoteFile, UploadBody, VideoHost
+from vidfs.hosts.api import RemoteFile, UploadBody, UploadReceipt, VideoHost
 from vidfs.types import FileCode, FolderId, Inode, Job, JobState
 
 log = logging.getLogger(__name__)
@@ -248,7 +248,7 @@ class UploadQueue:
         return any(
             job.outcome_unknown and self._may_be(job, file)
             for job in self._jobs.values()
-            if file.folder is None or file.folder == self._landing(job)
+            if file.folder is None or file.folder == job.sent_folder
         )
 
     def is_superseded(self, code: FileCode) -> bool:
@@ -473,40 +473,38 @@ class UploadQueue:
     async def _send(self, job: Job, scope: trio.CancelScope) -> bool:
         """One attempt. False: it isn't *job*'s turn yet."""
         plan = await _step(scope, self._target.plan(job), _CALL_DEADLINE_S)
-        if self._has_rival(job, plan):
+        twin = None
+        if not job.must_upload:
+            twin = await _step(scope, self._target.find_twin(job), _CALL_DEADLINE_S)
+        folder, title = self._foresee(plan, twin)
+        if self._has_rival(job, folder, title):
             job.not_before = self._clock() + RIVAL_PAUSE_S
             return False
         path = self._spool.path_of(job.id)
         if not path.exists() or path.stat().st_size != job.size_bytes:
             raise SpoolDamagedError("its bytes in the spool are not those that were closed")
         job.state, job.attempts, job.reason = JobState.SENDING, job.attempts + 1, ""
-        job.sent_folder, job.sent_title = plan.folder, plan.title
+        job.sent_folder, job.sent_title = folder, title
         job.sent_at = job.attempt_at = self._clock()
-        job.sent_bytes, job.body_out, job.searched_since = 0, False, 0.0
+        job.sent_bytes, job.body_out, job.searched_since = 0, twin is not None, 0.0
         self._journal.save(job, durable=True)
         self._notify()
-        body = UploadBody(
-            path=path,
-            size_bytes=job.size_bytes,
-            sha1=job.sha1,
-            sha256=job.sha256,
-            on_progress=lambda sent_bytes: self._progressed(job, scope, sent_bytes),
-            throttle=self._throttle.wait if self._throttle else None,
-        )
+        attempt = self._upload(job, plan, scope) if twin is None else self._clone(job, plan, twin)
         self._awaiting.add(scope)
         try:
-            upload = self._host.upload(
-                body, folder=plan.folder, title=plan.title, options=plan.options
-            )
-            receipt = await _step(scope, upload)
+            receipt = await _step(scope, attempt)
         except OutcomeUnknownError:
             raise
-        except VidfsError:
+        except VidfsError as error:
             heir = self._heirs.get(scope, job)
             self._give_back(heir)  # plainly refused, or never left whole
             if heir is not job:
                 return False
-            raise
+            if twin is None or isinstance(error, TransientHostError):
+                raise
+            log.info("upload %d: no copy is made at the host: %s", job.id, error)
+            job.must_upload = True
+            return False
         finally:
             self._awaiting.discard(scope)
         heir = self._heirs.get(scope, job)
@@ -515,20 +513,50 @@ class UploadQueue:
         self._learn(heir, receipt.code)
         return heir is job
 
-    def _has_rival(self, job: Job, plan: UploadPlan) -> bool:
+    def _foresee(self, plan: UploadPlan, twin: RemoteFile | None) -> tuple[FolderId, str]:
+        """Folder and title under which an attempt turns up at the host."""
+        can = self._host.capabilities
+        if twin is None:
+            return plan.folder if can.upload_into_folder else self._host.root, plan.title
+        return (
+            plan.folder if "folder" in can.clone_sets else self._host.root,
+            plan.title if "title" in can.clone_sets else twin.title,
+        )
+
+    async def _upload(self, job: Job, plan: UploadPlan, scope: trio.CancelScope) -> UploadReceipt:
+        body = UploadBody(
+            path=self._spool.path_of(job.id),
+            size_bytes=job.size_bytes,
+            sha1=job.sha1,
+            sha256=job.sha256,
+            on_progress=lambda sent_bytes: self._progressed(job, scope, sent_bytes),
+            throttle=self._throttle.wait if self._throttle else None,
+        )
+        return await self._host.upload(
+            body, folder=plan.folder, title=plan.title, options=plan.options
+        )
+
+    async def _clone(self, job: Job, plan: UploadPlan, twin: RemoteFile) -> UploadReceipt:
+        """Instead of sending bytes that the account has: the rest is `confirm`'s to mend."""
+        with trio.fail_after(_CALL_DEADLINE_S):
+            code = await self._host.begin_clone(twin.code, title=plan.title, folder=plan.folder)
+        job.late_fields, job.sent_bytes = plan.options.to_fields(), job.size_bytes
+        log.info("upload %d: the host made it of %s", job.id, twin.code)
+        return UploadReceipt(code=code)
+
+    def _has_rival(self, job: Job, folder: FolderId, title: str) -> bool:
         """Whether another attempt may still turn up where, and as what, *job*'s would.
 
         Two files of one title and size whose answers are both lost can't be told apart where
         the host tells no hash: each would be taken for the other. So the second isn't sent
         before the first's outcome is known.
         """
-        into = self._host.capabilities.upload_into_folder
         loose = self._target.loose_title
         return any(
             other is not job
             and other.outcome_unknown
-            and (not into or other.sent_folder == plan.folder)
-            and loose(other.sent_title or "") == loose(plan.title)
+            and other.sent_folder == folder
+            and loose(other.sent_title or "") == loose(title)
             for other in self._jobs.values()
         )
 
@@ -602,17 +630,11 @@ class UploadQueue:
         return next((file.code for file in files if self._may_be(job, file)), None)
 
     async def _list_sent(self, job: Job) -> Sequence[RemoteFile]:
-        folder = self._landing(job)
-        assert folder is not None
+        assert job.sent_folder is not None
         try:
-            return (await self._host.list_folder(folder)).files
+            return (await self._host.list_folder(job.sent_folder)).files
         except HostNotFoundError:
             return ()
-
-    def _landing(self, job: Job) -> FolderId | None:
-        """Where the host puts what an attempt sends."""
-        into_folder = self._host.capabilities.upload_into_folder
-        return job.sent_folder if into_folder else self._host.root
 
     def _may_be(self, job: Job, file: RemoteFile) -> bool:
         """Whether *file* can be what *job*'s unanswered attempt left, by all that is known."""

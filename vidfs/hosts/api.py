@@ -56,6 +56,9 @@ class Capabilities:
     # everything else
     quota: bool
     clone: bool
+    clone_sets: frozenset[str] = frozenset()
+    """Of "title" and "folder": what the clone call sets by itself. Without them a clone lands
+    in the root, under the title of what it was made of."""
     edit_fields: frozenset[str] = frozenset()  # of: public adult tags category description
     remote_upload: bool = False
     remote_upload_status: bool = False
@@ -138,6 +141,17 @@ class UploadOptions:
     category: str | None = None
     tags: Sequence[str] = ()
     description: str | None = None
+
+    def to_fields(self) -> dict[str, str]:
+        """What is set, for `edit_file`."""
+        values = {
+            "public": None if self.public is None else str(int(self.public)),
+            "adult": None if self.adult is None else str(int(self.adult)),
+            "category": self.category,
+            "tags": ", ".join(self.tags) or None,
+            "description": self.description,
+        }
+        return {name: value for name, value in values.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -279,6 +293,9 @@ class VideoHost(Protocol):
 
         Errors: AbilityError; OutcomeUnknownError: look whether it is there before asking again.
         """
+
+    async def begin_clone(self, code: FileCode, *, title: str, folder: FolderId) -> FileCode:
+        """The one call of `clone_file`: of title and folder only `Capabilities.clone_sets`."""
 
     async def upload(
         self, body: UploadBody, *, folder: FolderId, title: str, options: UploadOptions

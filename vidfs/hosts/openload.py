@@ -316,6 +316,10 @@ class OpenloadClient:
         """Errors: AbilityError: no host of this family clones."""
         raise AbilityError(f"{self.name} can't clone files")
 
+    async def begin_clone(self, code: FileCode, *, title: str, folder: FolderId) -> FileCode:
+        """Errors: AbilityError: no host of this family clones."""
+        raise AbilityError(f"{self.name} can't clone files")
+
     # --- folders ---
 
     async def create_folder(self, parent: FolderId, name: str) -> FolderId:

@@ -364,22 +364,32 @@ class XvsClient(XvsExtras):
 
         Errors: OutcomeUnknownError: look whether it is there before asking again.
         """
+        clone = await self.begin_clone(code, title=title, folder=folder)
+        sets = self.capabilities.clone_sets
+        later_title = title if "title" not in sets else None
+        later_folder = folder if "folder" not in sets else None
+        if later_title is not None or later_folder is not None:
+            await self.edit_file(clone, title=later_title, folder=later_folder)
+        return clone
+
+    async def begin_clone(
+        self, code: FileCode, *, title: str | None, folder: FolderId | None
+    ) -> FileCode:
+        """The call alone. Errors: as `clone_file`."""
         call, names = "file/clone", self._dialect.clone_fields
         given = {"title": title, "folder": folder}
-        params = [(names[what], value) for what, value in given.items() if what in names]
         row = await self._session.ask(
             call,
-            [("file_code", code), *params],
+            [
+                ("file_code", code),
+                *((name, value) for what, name in names.items() if (value := given[what])),
+            ],
             lambda e: decode_result(e.result, FileRow, FileRow(), call),
             repeatable=False,
         )
         clone = row_code(row)
         if not clone:
             raise OutcomeUnknownError(f"{call}: no code in the answer", call=call)
-        later_title = title if "title" not in names else None
-        later_folder = folder if "folder" not in names else None
-        if later_title is not None or later_folder is not None:
-            await self.edit_file(clone, title=later_title, folder=later_folder)
         return clone
 
     # --- folders ---

@@ -404,6 +404,18 @@ class Store:
             )
         return found
 
+    def index_hashes(self) -> None:
+        """Make `find_inodes_by_hash` quick. Only worth it where few files have a hash."""
+        self.db.execute(
+            "CREATE INDEX IF NOT EXISTS node_by_sha1 ON node (sha1) WHERE sha1 IS NOT NULL"
+        )
+
+    def find_inodes_by_hash(self, sha1: str, count_max: int) -> list[Inode]:
+        rows = self.db.execute(
+            "SELECT inode FROM node WHERE sha1=? AND remote IS NOT NULL LIMIT ?", (sha1, count_max)
+        )
+        return [Inode(inode) for (inode,) in rows]
+
     def next_inode(self) -> Inode:
         row = self.db.execute("SELECT seq FROM sqlite_sequence WHERE name='node'").fetchone()
         return Inode((row[0] if row else ROOT_INODE) + 1)

@@ -66,6 +66,9 @@ _CHANGING = (
 _DEPTH_MAX = 1000  # folders in each other; more are a loop
 
 
+_TWINS_MAX = 5  # of as many files with the same bytes, one will do
+
+
 class TreeListener(Protocol):
     """Told of what the host changed, so that the kernel can be told. Must not block."""
 
@@ -526,6 +529,18 @@ class Tree:
         node.readable = True
         node.unsettled_since, node.stale_title = self._clock(), None
         self._save(node)
+
+    def find_twins(self, sha1: str, size_bytes: int) -> list[FileCode]:
+        """Files at the host that were made of bytes with this hash, some of them."""
+        keeps = self._host.capabilities.keeps_content
+        nodes = [self.get(inode) for inode in self._store.find_inodes_by_hash(sha1, _TWINS_MAX)]
+        return [
+            FileCode(node.remote)
+            for node in nodes
+            if node.remote is not None
+            and node.readable
+            and (node.size_bytes == size_bytes or not keeps)
+        ]
 
     def record_info(self, node: Node, info: RemoteFile) -> None:
         """What the host says of *node* beside its name: links, flags, counts."""

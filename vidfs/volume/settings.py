@@ -93,19 +93,3 @@ class VolumeStatus:
     host: str = ""
     note: str = ""  # "mounted from the catalogue: …"
     local_files: Sequence[str] = ()  # paths of files that stay here for their names
-
-
-def to_upload_options(extra: Mapping[str, str], default: UploadOptions) -> UploadOptions:
-    """The settings of an existing file, by attribute name, for the one that replaces it."""
-
-    def flag(name: str, otherwise: bool | None) -> bool | None:
-        return extra[name] == "1" if name in extra else otherwise
-
-    tags = [tag.strip() for tag in extra.get("tags", "").split(",") if tag.strip()]
-    return UploadOptions(
-        public=flag("public", default.public),
-        adult=flag("adult", default.adult),
-        category=extra.get("category") or default.category,
-        tags=tags or default.tags,
-        description=extra.get("description") or default.description,
-    )

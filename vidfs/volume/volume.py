@@ -109,6 +109,9 @@ class Volume:
         self._store, self._store_note = open_catalogue(state_dir / "catalogue.sqlite")
         with suppress(SpoolError):  # if the disk is full they may stay
             self._store.drop_tombstones(time.time() - 2 * SETTLE_S)
+        if host.capabilities.clone:
+            with suppress(SpoolError):
+                self._store.index_hashes()
         self._spool = Spool(state_dir / "spool", sha256=host.capabilities.upload_hash == "sha256")
         self._cache = ChunkCache(cache_dir, size_bytes_max=settings.cache_size_bytes)
         self._declared = host.capabilities

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from functools import partial
 
@@ -35,7 +35,8 @@ from vidfs.tree.names import extension_of, is_scratch, loose_title, title_for_re
 from vidfs.tree.node import Node
 from vidfs.tree.tree import Tree
 from vidfs.types import FileCode, FolderId, Inode, Job, JobState, NodeKind
-from vidfs.volume.settings import VolumeSettings, to_upload_options
+from vidfs.volume.inheritance import fetch_options, find_twin
+from vidfs.volume.settings import VolumeSettings
 from vidfs.volume.trash import Trash
 
 log = logging.getLogger(__name__)
@@ -499,20 +500,10 @@ class Writeback:
         return title if self.is_accepted(title) else node.name
 
     async def _options(self, job: Job, node: Node) -> UploadOptions:
-        """What the file that is being replaced had; else what the account is configured to."""
-        configured = self._settings.upload_options
-        fields = self._host.capabilities.edit_fields
-        if not job.obsolete or not fields:
-            return configured
-        # Its own older bytes, else the file that it took the place of last.
-        codes = [FileCode(node.remote)] if node.remote is not None else job.obsolete[::-1]
-        extra = self._tree.load_extra(node)  # hosts don't tell all that can be set
-        try:
-            infos = await self._host.file_info(codes)
-        except HostNotFoundError:
-            infos = {}
-        info = next((infos[code] for code in codes if code in infos), None)
-        return to_upload_options(extra | dict(info.extra if info else {}), configured)
+        return await fetch_options(self._tree, self._host, self._settings.upload_options, job, node)
+
+    async def find_twin(self, job: Job) -> RemoteFile | None:
+        return await find_twin(self._tree, self._host, job)
 
     def owns(self, code: FileCode) -> bool:
         return self._tree.has_seen(code) or any(code in job.obsolete for job in self.queue.jobs)
@@ -563,36 +554,50 @@ class Writeback:
         seen_title = info.title if info is not None else job.sent_title
         seen_folder = info.folder if info is not None and info.folder is not None else None
         if seen_folder is None:
-            seen_folder = (
-                job.sent_folder if self._host.capabilities.upload_into_folder else self._host.root
-            )
+            seen_folder = job.sent_folder
         place = self._place_of(node)
         title, parent = self._title_of(node), self._tree.get(node.parent)
         new_title = title if title != seen_title else None
         new_folder = FolderId(parent.remote or "") if parent.remote != seen_folder else None
-        if new_title is None and new_folder is None:
+        fields = self._late_fields(job, info)
+        if new_title is None and new_folder is None and not fields:
             return place
         if new_folder is not None and not self._host.capabilities.move_file:
             await self._clone_into(job, title, new_folder)
             return place
         try:
-            await self._edit_whole(job.code, title=new_title, folder=new_folder)
+            await self._edit_whole(job.code, new_title, new_folder, fields)
         except HostNotFoundError:
             if time.time() - (job.sent_at or 0.0) > _NEW_FILE_UNKNOWN_S:
                 raise
             raise HostServerError("the host doesn't know its new file yet") from None
+        job.late_fields = {}
         if new_title is not None:
             self._tree.record_title(node, new_title)
         return place
 
+    def _late_fields(self, job: Job, info: RemoteFile | None) -> dict[str, str]:
+        """What a clone is to bear and doesn't: it has what the file had that it was made of."""
+        shown = info.extra if info is not None else {}
+        can = self._host.capabilities.edit_fields
+        return {
+            name: value
+            for name, value in job.late_fields.items()
+            if name in can and shown.get(name) != value
+        }
+
     async def _edit_whole(
-        self, code: FileCode, *, title: str | None, folder: FolderId | None
+        self,
+        code: FileCode,
+        title: str | None,
+        folder: FolderId | None,
+        fields: Mapping[str, str],
     ) -> None:
         """Change a new upload at the host. Who removes it waits for that (`discard`)."""
 
         async def edit() -> None:
             try:
-                await self._host.edit_file(code, title=title, folder=folder)
+                await self._host.edit_file(code, title=title, folder=folder, fields=fields)
             finally:
                 self._editing.pop(code).set()
 
@@ -614,26 +619,27 @@ class Writeback:
         assert job.code is not None
         if not self._host.capabilities.clone:
             raise MoveAbilityError(f"{self._host.name} can't move files")
-        # An earlier attempt may have made it without our learning of it.
         landed = job.code
-        clone = await self.queue.find_copy(job, folder)
-        if clone is None:
-            clone = await self._host.clone_file(landed, title=title, folder=folder)
-        if job.code != landed:  # withdrawn in the very step in which the answer came
-            self.queue.clean_up(clone, title)
-            return
-        with self._journal.durable():
-            job.obsolete.append(landed)
-            job.code = clone
-            self.record_code(job)
-            self._journal.save(job)
+
+        async def clone() -> None:
+            # An earlier attempt may have made it without our learning of it.
+            made = await self.queue.find_copy(job, folder)
+            if made is None:
+                made = await self._host.clone_file(landed, title=title, folder=folder)
+            if job.code != landed:  # withdrawn meanwhile
+                self.queue.clean_up(made, title)
+                return
+            with self._journal.durable():
+                job.obsolete.append(landed)
+                job.code = made
+                self.record_code(job)
+                self._journal.save(job)
+
+        await self.queue.finish_call(clone)
 
     async def _is_listed(self, job: Job, node: Node) -> bool:
         """Whether the host's folders show what it has no information about yet."""
-        folders = {self._tree.get(node.parent).remote, job.sent_folder}
-        if not self._host.capabilities.upload_into_folder:
-            folders.add(self._host.root)
-        for folder in folders - {None}:
+        for folder in {self._tree.get(node.parent).remote, job.sent_folder} - {None}:
             try:
                 listing = await self._host.list_folder(FolderId(folder or ""))
             except HostNotFoundError:

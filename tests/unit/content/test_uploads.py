@@ -26,7 +26,7 @@ from vidfs.errors import (
     UploadNodeError,
     UploadRefusedError,
 )
-from vidfs.hosts.api import UploadOptions
+from vidfs.hosts.api import RemoteFile, UploadOptions
 from vidfs.tree.journal import SqlJournal
 from vidfs.tree.names import loose_title
 from vidfs.tree.store import Store
@@ -74,6 +74,9 @@ class FakeTarget:
         assert job.inode is not None
         title = self.titles.get(job.inode, f"film {job.inode}.mp4")
         return UploadPlan(folder=FolderId("0"), title=title, options=UploadOptions())
+
+    async def find_twin(self, job: Job) -> RemoteFile | None:
+        return None
 
     def owns(self, code: FileCode) -> bool:
         return code in self.recorded.values()

@@ -1,0 +1,183 @@
+"""Bytes that the account has already are not sent again: the host makes a copy."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+import trio
+
+from tests.unit.fakes import FakeHost, raising
+from tests.unit.volume.test_volume import Rig, run
+from vidfs.content import uploads
+from vidfs.errors import (
+    BadRequestError,
+    OutcomeUnknownError,
+    RateLimitedError,
+)
+from vidfs.hosts.api import UploadOptions
+from vidfs.types import ROOT_INODE
+
+FILM = b"film" * 1000
+SETS = [frozenset({"title", "folder"}), frozenset({"title"}), frozenset({"folder"}), frozenset()]
+
+
+@pytest.fixture
+def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rig:
+    monkeypatch.setattr(uploads, "OUTCOME_GRACE_S", 0.3)
+    rig = Rig(tmp_path)
+    rig.host = FakeHost(clone=True, clone_sets=SETS[0])
+    rig.host.clock = time.time
+    return rig
+
+
+async def send_first(rig: Rig) -> None:
+    await rig.write("a.mp4", FILM)
+    assert await rig.volume.wait_uploads() == 0
+    assert rig.host.calls["upload"] == 1
+
+
+@pytest.mark.parametrize("sets", SETS, ids=lambda sets: "+".join(sorted(sets)) or "nothing")
+def test_a_copy_of_what_was_uploaded_is_made_by_the_host(rig: Rig, sets: frozenset[str]) -> None:
+    rig.host.capabilities = FakeHost(clone=True, clone_sets=sets).capabilities
+    where: list[str] = []
+
+    async def main() -> None:
+        options = UploadOptions(public=True, tags=("a", "b"))
+        async with rig.open(upload_options=options) as volume:
+            folder = await volume.make_folder(ROOT_INODE, "Films")
+            await send_first(rig)
+            await rig.write("b.mp4", FILM, parent=folder.inode)
+            assert await volume.wait_uploads() == 0
+            where.extend(rig.host.titles(next(iter(rig.host.folders))))
+            await volume.refresh("/Films")
+            assert await rig.names(folder.inode) == ["b.mp4"]
+            assert await rig.read("b.mp4", folder.inode) == FILM
+
+    run(main)
+    assert rig.host.calls["upload"] == rig.host.calls["begin_clone"] == 1
+    assert where == ["b.mp4"]
+    assert rig.at_host() == {"a.mp4": FILM, "b.mp4": FILM}
+    [clone] = [s.file for s in rig.host.stored.values() if s.file.title == "b.mp4"]
+    assert clone.extra == {"public": "1", "tags": "a, b"}
+
+
+def test_other_bytes_are_sent(rig: Rig) -> None:
+    async def main() -> None:
+        async with rig.open() as volume:
+            await send_first(rig)
+            await rig.write("b.mp4", FILM[:-1] + b"!")
+            assert await volume.wait_uploads() == 0
+
+    run(main)
+    assert rig.host.calls["upload"] == 2
+    assert rig.host.calls["begin_clone"] == 0
+
+
+@pytest.mark.parametrize("sets", SETS, ids=lambda sets: "+".join(sorted(sets)) or "nothing")
+@pytest.mark.parametrize("done", [False, True])
+def test_a_copy_whose_answer_is_lost_is_not_made_twice(
+    rig: Rig, sets: frozenset[str], done: bool
+) -> None:
+    rig.host.capabilities = FakeHost(clone=True, clone_sets=sets).capabilities
+    lost = raising(OutcomeUnknownError("lost"))
+    rig.host.on("begin_clone", lost, when="after" if done else "before")
+
+    async def main() -> None:
+        async with rig.open() as volume:
+            await send_first(rig)
+            await rig.write("b.mp4", FILM)
+            assert await volume.wait_uploads() == 0
+
+    run(main)
+    assert rig.at_host() == {"a.mp4": FILM, "b.mp4": FILM}
+    assert rig.host.calls["begin_clone"] == (1 if done else 2)
+    assert rig.host.calls["upload"] == 1
+
+
+def test_killed_while_the_host_copies_it_is_found_there(rig: Rig) -> None:
+
+    async def main() -> None:
+        async with rig.open(gentle=False) as volume:
+            await send_first(rig)
+            made, never = trio.Event(), trio.Event()
+
+            async def hang() -> None:
+                made.set()
+                await never.wait()
+
+            rig.host.on("begin_clone", hang, when="after")
+            await rig.write("b.mp4", FILM)
+            await made.wait()
+            assert volume.pending == 1
+        async with rig.open() as volume:
+            assert await volume.wait_uploads() == 0
+
+    run(main)
+    assert rig.at_host() == {"a.mp4": FILM, "b.mp4": FILM}
+    assert rig.host.calls["begin_clone"] == rig.host.calls["upload"] == 1
+
+
+def test_rewritten_while_the_host_copies_it_leaves_one_file(rig: Rig) -> None:
+
+    async def main() -> None:
+        async with rig.open() as volume:
+            await send_first(rig)
+            made, never = trio.Event(), trio.Event()
+
+            async def hang() -> None:
+                made.set()
+                await never.wait()
+
+            rig.host.on("begin_clone", hang, when="after")
+            await rig.write("b.mp4", FILM)
+            await made.wait()
+            await rig.write("b.mp4", b"newer")
+            assert await volume.wait_uploads() == 0
+
+    run(main)
+    assert rig.at_host() == {"a.mp4": FILM, "b.mp4": b"newer"}
+
+
+@pytest.mark.parametrize(
+    ("error", "uploads_made"), [(BadRequestError("no"), 2), (RateLimitedError("wait"), 1)]
+)
+def test_a_host_that_refuses_to_copy_gets_the_bytes(
+    rig: Rig, error: Exception, uploads_made: int
+) -> None:
+    rig.host.on("begin_clone", raising(error))
+
+    async def main() -> None:
+        async with rig.open() as volume:
+            await send_first(rig)
+            await rig.write("b.mp4", FILM)
+            assert await volume.wait_uploads() == 0
+
+    run(main)
+    assert rig.host.calls["upload"] == uploads_made
+    assert rig.at_host() == {"a.mp4": FILM, "b.mp4": FILM}
+
+
+def test_a_film_that_is_gone_from_the_host_is_no_source(rig: Rig) -> None:
+    async def main() -> None:
+        async with rig.open() as volume:
+            await send_first(rig)
+            rig.host.stored.clear()
+            await rig.write("b.mp4", FILM)
+            assert await volume.wait_uploads() == 0
+
+    run(main)
+    assert rig.at_host() == {"b.mp4": FILM}
+
+
+def test_a_copy_that_takes_the_place_of_its_source_leaves_one(rig: Rig) -> None:
+    async def main() -> None:
+        async with rig.open() as volume:
+            await send_first(rig)
+            await rig.write("b.part", FILM)
+            await volume.rename(ROOT_INODE, "b.part", ROOT_INODE, "a.mp4", replace=True)
+            assert await volume.wait_uploads() == 0
+
+    run(main)
+    assert rig.at_host() == {"a.mp4": FILM}

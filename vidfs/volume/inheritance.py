@@ -1,0 +1,58 @@
+"""What an upload takes over: from the file that it replaces, or is made of at the host."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from vidfs.errors import HostError, HostNotFoundError
+from vidfs.hosts.api import RemoteFile, UploadOptions, VideoHost
+from vidfs.tree.node import Node
+from vidfs.tree.tree import Tree
+from vidfs.types import FileCode, Job
+
+
+async def fetch_options(
+    tree: Tree, host: VideoHost, configured: UploadOptions, job: Job, node: Node
+) -> UploadOptions:
+    """What the file that is being replaced had; else what the account is configured to."""
+    if not job.obsolete or not host.capabilities.edit_fields:
+        return configured
+    # Its own older bytes, else the file that it took the place of last.
+    codes = [FileCode(node.remote)] if node.remote is not None else job.obsolete[::-1]
+    extra = tree.load_extra(node)  # hosts don't tell all that can be set
+    try:
+        infos = await host.file_info(codes)
+    except HostNotFoundError:
+        infos = {}
+    info = next((infos[code] for code in codes if code in infos), None)
+    return to_upload_options(extra | dict(info.extra if info else {}), configured)
+
+
+async def find_twin(tree: Tree, host: VideoHost, job: Job) -> RemoteFile | None:
+    """A file that was made of *job*'s bytes, as the host has it now, where it can clone."""
+    if not host.capabilities.clone or job.sha1 is None:
+        return None
+    codes = tree.find_twins(job.sha1, job.size_bytes)
+    if not codes:
+        return None
+    try:
+        infos = await host.file_info(codes)
+    except HostError:
+        return None  # whatever it is, sending the bytes meets it, too, or helps
+    return next((info for info in infos.values() if info.readable), None)
+
+
+def to_upload_options(extra: Mapping[str, str], default: UploadOptions) -> UploadOptions:
+    """The settings of an existing file, by attribute name, for the one that replaces it."""
+
+    def flag(name: str, otherwise: bool | None) -> bool | None:
+        return extra[name] == "1" if name in extra else otherwise
+
+    tags = [tag.strip() for tag in extra.get("tags", "").split(",") if tag.strip()]
+    return UploadOptions(
+        public=flag("public", default.public),
+        adult=flag("adult", default.adult),
+        category=extra.get("category") or default.category,
+        tags=tags or default.tags,
+        description=extra.get("description") or default.description,
+    )
