@@ -53,7 +53,9 @@ STEPS = st.lists(
 
 
 @given(steps=STEPS)
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_whatever_is_done_to_it_a_file_is_what_a_plain_one_would_be(
     tmp_path: Path, steps: list[tuple[str, int, int]]
 ) -> None:

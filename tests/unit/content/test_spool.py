@@ -174,7 +174,9 @@ def test_a_file_written_in_order_was_hashed_when_it_is_closed(
         max_size=30,
     )
 )
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_whatever_was_written_the_hash_is_that_of_the_file(
     tmp_path: Path, steps: list[tuple[str, int]]
 ) -> None:
