@@ -104,6 +104,7 @@ class FakeHost:
         self.after: dict[str, deque[Step]] = {}
         self.folders: dict[FolderId, RemoteFolder] = {}
         self.stored: dict[FileCode, Stored] = {}
+        self.info = AccountInfo(login="me")
         self.ids = 0
         self.lists: Callable[[RemoteFile], bool] = lambda file: True
         self.says_sizes = True
@@ -179,7 +180,7 @@ class FakeHost:
 
     async def account_info(self) -> AccountInfo:
         await self._begin("account_info")
-        return AccountInfo(login="me")
+        return self.info
 
     def _shown(self, file: RemoteFile) -> RemoteFile:
         shown = file

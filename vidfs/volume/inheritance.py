@@ -42,6 +42,17 @@ async def find_twin(tree: Tree, host: VideoHost, job: Job) -> RemoteFile | None:
     return next((info for info in infos.values() if info.readable), None)
 
 
+def find_late_fields(host: VideoHost, job: Job, info: RemoteFile | None) -> dict[str, str]:
+    """What a clone is to bear and doesn't: it has what the file had that it was made of."""
+    shown = info.extra if info is not None else {}
+    can = host.capabilities.edit_fields
+    return {
+        name: value
+        for name, value in job.late_fields.items()
+        if name in can and shown.get(name) != value
+    }
+
+
 def to_upload_options(extra: Mapping[str, str], default: UploadOptions) -> UploadOptions:
     """The settings of an existing file, by attribute name, for the one that replaces it."""
 

@@ -57,6 +57,7 @@ from vidfs.volume.changes import (
     is_text,
 )
 from vidfs.volume.files import Files
+from vidfs.volume.quota import Quota
 from vidfs.volume.settings import (
     Attr,
     ReadStatus,
@@ -120,6 +121,7 @@ class Volume:
         self._default_extension = "" if any_file else settings.default_extension
         self.tree = self._make_tree()
         self._readers = Readers(host, self._cache)
+        self._quota = Quota(host)
         trash = Trash(self.tree, host)
         journal = SqlJournal(self._store)
         self.writeback = Writeback(
@@ -128,6 +130,7 @@ class Volume:
             spool=self._spool,
             cache=self._cache,
             readers=self._readers,
+            quota=self._quota,
             journal=journal,
             trash=trash,
             settings=settings,
@@ -394,6 +397,7 @@ class Volume:
         return self._space["space"]
 
     def _remember_space(self, info: AccountInfo) -> None:
+        self._quota.note(info)
         used = max(info.storage_used_bytes or 0, 0)
         left = info.storage_left_bytes
         free = _PETABYTE if left is None or left < 0 else left

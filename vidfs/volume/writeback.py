@@ -29,13 +29,14 @@ from vidfs.errors import (
     SpoolError,
     UploadLostError,
 )
-from vidfs.hosts.api import RemoteFile, UploadOptions, VideoHost
+from vidfs.hosts.api import RemoteFile, VideoHost
 from vidfs.tree.journal import SqlJournal
 from vidfs.tree.names import extension_of, is_scratch, loose_title, title_for_rename
 from vidfs.tree.node import Node
 from vidfs.tree.tree import Tree
 from vidfs.types import FileCode, FolderId, Inode, Job, JobState, NodeKind
-from vidfs.volume.inheritance import fetch_options, find_twin
+from vidfs.volume.inheritance import fetch_options, find_late_fields, find_twin
+from vidfs.volume.quota import Quota
 from vidfs.volume.settings import VolumeSettings
 from vidfs.volume.trash import Trash
 
@@ -81,6 +82,7 @@ class Writeback:
         spool: Spool,
         cache: ChunkCache,
         readers: Readers,
+        quota: Quota,
         journal: SqlJournal,
         trash: Trash,
         settings: VolumeSettings,
@@ -91,6 +93,7 @@ class Writeback:
         self._spool = spool
         self._cache = cache
         self._readers = readers
+        self._quota = quota
         self._journal = journal
         self._trash = trash
         self._settings = settings
@@ -486,7 +489,9 @@ class Writeback:
         parent = self._tree.get(node.parent)
         if parent.remote is None:
             raise SpoolDamagedError("its folder is not at the host")
-        options = await self._options(job, node)
+        await self._quota.check(job.size_bytes)
+        settings = self._settings.upload_options
+        options = await fetch_options(self._tree, self._host, settings, job, node)
         # Asked again after the wait: it may have been renamed meanwhile.
         parent = self._tree.get(node.parent)
         return UploadPlan(
@@ -498,9 +503,6 @@ class Writeback:
         without gets the one it is shown with, and its own title afterwards (`_mend`)."""
         title = self._title_of(node)
         return title if self.is_accepted(title) else node.name
-
-    async def _options(self, job: Job, node: Node) -> UploadOptions:
-        return await fetch_options(self._tree, self._host, self._settings.upload_options, job, node)
 
     async def find_twin(self, job: Job) -> RemoteFile | None:
         return await find_twin(self._tree, self._host, job)
@@ -559,7 +561,7 @@ class Writeback:
         title, parent = self._title_of(node), self._tree.get(node.parent)
         new_title = title if title != seen_title else None
         new_folder = FolderId(parent.remote or "") if parent.remote != seen_folder else None
-        fields = self._late_fields(job, info)
+        fields = find_late_fields(self._host, job, info)
         if new_title is None and new_folder is None and not fields:
             return place
         if new_folder is not None and not self._host.capabilities.move_file:
@@ -575,16 +577,6 @@ class Writeback:
         if new_title is not None:
             self._tree.record_title(node, new_title)
         return place
-
-    def _late_fields(self, job: Job, info: RemoteFile | None) -> dict[str, str]:
-        """What a clone is to bear and doesn't: it has what the file had that it was made of."""
-        shown = info.extra if info is not None else {}
-        can = self._host.capabilities.edit_fields
-        return {
-            name: value
-            for name, value in job.late_fields.items()
-            if name in can and shown.get(name) != value
-        }
 
     async def _edit_whole(
         self,
@@ -660,6 +652,7 @@ class Writeback:
         local = self._locals.get(node.inode)
         if local is None or local.job is not job:
             return
+        self._quota.sent(job.size_bytes)
         log.info("uploaded %s (%d bytes)", node.name, job.size_bytes)
         assert job.code is not None
         self._cache.adopt(job.code, self._spool.path_of(job.id), job.size_bytes)

@@ -1,0 +1,68 @@
+"""What the account has no room for is not sent: the bytes stay here, the reason is shown."""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.unit.volume.test_volume import Rig, run
+from vidfs.errors import QuotaError
+from vidfs.fuse.errnos import errno_for
+from vidfs.types import JobState
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Rig:
+    rig = Rig(tmp_path)
+    rig.host.info = replace(rig.host.info, storage_left_bytes=100)
+    return rig
+
+
+def test_a_file_larger_than_what_is_left_waits_for_room(rig: Rig) -> None:
+    async def main() -> None:
+        async with rig.open() as volume:
+            await rig.write("a.mp4", b"a" * 80)
+            assert await volume.wait_uploads() == 0
+            asked = rig.host.calls["account_info"]
+            assert asked == 1  # at the start: what is known is enough for this one
+            rig.host.info = replace(rig.host.info, storage_left_bytes=20)
+            await rig.write("b.mp4", b"b" * 21)
+            assert await volume.wait_uploads() == 1
+            [upload] = volume.status().uploads
+            assert (upload.state, "quota" in upload.reason) == ("parked", True)
+            assert rig.host.calls["upload"] == 1
+            assert await rig.read("b.mp4") == b"b" * 21
+            rig.host.info = replace(rig.host.info, storage_left_bytes=21)
+            assert volume.retry() == 1
+            assert await volume.wait_uploads() == 0
+
+    run(main)
+    assert rig.at_host() == {"a.mp4": b"a" * 80, "b.mp4": b"b" * 21}
+
+
+def test_close_says_that_the_quota_is_used_up(rig: Rig) -> None:
+    async def main() -> None:
+        async with rig.open(upload_on_close=True) as volume:
+            with pytest.raises(QuotaError) as caught:
+                await rig.write("a.mp4", b"a" * 101)
+            assert errno_for(caught.value) == errno.EDQUOT
+            [job] = volume.writeback.queue.jobs
+            assert job.state is JobState.PARKED
+
+    run(main)
+    assert rig.host.calls["upload"] == 0
+
+
+@pytest.mark.parametrize("left", [None, -1])
+def test_what_is_not_limited_is_sent(rig: Rig, left: int | None) -> None:
+    rig.host.info = replace(rig.host.info, storage_left_bytes=left)
+
+    async def main() -> None:
+        async with rig.open(upload_on_close=True):
+            await rig.write("a.mp4", b"a" * 101)
+
+    run(main)
+    assert rig.host.calls["upload"] == rig.host.calls["account_info"] == 1
