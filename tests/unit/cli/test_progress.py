@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import select
 import socket
 import threading
 import time
@@ -93,7 +94,10 @@ def test_a_terminal_gets_bars(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -
         served = daemon(*lines, {"pending": 0, "uploads": []}, {"parked": 0, "end": True})
         assert wait_for_uploads(served) == 0
         stderr.flush()
-        shown = os.read(main, 65536).decode()
+        raw = b""
+        while select.select([main], [], [], 0)[0]:  # a terminal gives 4 KiB at a time
+            raw += os.read(main, 65536)
+        shown = raw.decode()
     os.close(main)
     assert "/my [film].mp4" in shown
     assert "all (" in shown
