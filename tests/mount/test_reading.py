@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.mount.mounting import Mounted, Program, Simhost, until
+from tests.mount.test_main_job import rsync
 
 
 @pytest.mark.parametrize("sizes", ["content", "uploaded"])
@@ -36,6 +37,29 @@ def test_what_the_host_converted_is_read_as_it_is_there(
         assert time.monotonic() - started < 5
         until(lambda: file.stat().st_size == len(converted), "the size of what was read")
         assert file.read_bytes() == converted
+
+
+@pytest.mark.parametrize("account", ["fruithosted", "xvs"])
+def test_rsync_sends_what_the_host_converts_once(
+    simhost: Simhost, mounted: Mounted, vidfs: Program, tmp_path: Path, account: str
+) -> None:
+    simhost.set(transcode=True, transcode_delay_s=0.3)
+    source = tmp_path / "source"
+    source.mkdir()
+    content = os.urandom(500_000)
+    (source / "a.mp4").write_bytes(content)
+    with mounted(account, sizes="uploaded") as mount:
+        assert any(line.startswith(">f") for line in rsync(source, mount.path))
+        mount.wait()
+        until(lambda: [f["transcoded"] for f in simhost.tree(account)["files"]] == [1], "it")
+        assert rsync(source, mount.path) == []
+        assert (mount.path / "a.mp4").read_bytes() == content, "the original is still here"
+    shutil.rmtree(vidfs.root / "cache")
+    with mounted(account, sizes="uploaded", dir_ttl=0) as mount:
+        assert rsync(source, mount.path) == []
+        [title] = simhost.files(account)
+        assert (mount.path / "a.mp4").read_bytes() == simhost.body(account, title)
+    assert simhost.calls(account)["upload"] == 1
 
 
 @pytest.fixture

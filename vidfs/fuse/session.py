@@ -22,6 +22,11 @@ _REQUESTS_MAX = 1000
 """Requests served at once: many may wait for a slow host without freezing the rest."""
 
 _READ_AHEAD_KIB = 1024
+"""Measured on 1 GiB from the chunk cache (2 cores, noise of a third). The daemon: 1 MiB 17 to 20
+ticks of processor time, 2 to 8 MiB the same. `direct_io`: the same in reads of 1 MiB; but then
+each small read is a request and a second reader finds nothing in memory, so it stays off.
+`notify_store`: 512 MiB pushed and read 0.31 s, asked for and read 0.13 to 0.20 s: off, too.
+"""
 
 log = logging.getLogger(__name__)
 
