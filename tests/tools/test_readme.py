@@ -10,6 +10,7 @@ import pytest
 
 from vidfs.cli import COMMANDS, cli
 from vidfs.cli.exit_codes import ExitCode
+from vidfs.cli.status import MOUNT_KEYS, UPLOAD_KEYS
 from vidfs.config import option_names
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
@@ -99,6 +100,12 @@ def test_every_mount_option_is_explained_once() -> None:
 def test_every_exit_code_is_explained() -> None:
     explained = {int(cells[0].strip("`")): cells[1] for cells in rows_of(section_of("Exit codes"))}
     assert explained == {code.value: code.meaning for code in ExitCode}
+
+
+def test_the_keys_of_status_are_named() -> None:
+    text = " ".join(README.split())
+    assert f"`{', '.join(MOUNT_KEYS)}`" in text
+    assert f"`{', '.join(UPLOAD_KEYS)}`" in text
 
 
 def test_exit_codes_of_the_contract() -> None:
