@@ -251,10 +251,7 @@ class Writeback:
         return self._keep(node, job, file)
 
     async def fetch_rest(self, local: LocalFile) -> None:
-        """Bring those of *local*'s bytes that are still at the host into the spool.
-
-        Errors: as `fetch_rest`.
-        """
+        """Bring *local*'s bytes that are still at the host into the spool: see `fetch_rest`."""
         await fetch_rest(local.file, self._readers)
         if not local.handles:
             local.file.rest()
@@ -480,8 +477,10 @@ class Writeback:
         if local is None or local.job is not job or local.file.patch is None:
             return
         async with self._fetches:
-            job.reason = f"fetching {local.file.patch.missing_bytes} bytes of it from the host"
-            await self.fetch_rest(local)
+            # Whoever was at it before, and was called off, may just have finished.
+            if (patch := local.file.patch) is not None:
+                job.reason = f"fetching {patch.missing_bytes} bytes of it from the host"
+                await self.fetch_rest(local)
         job.reason = ""
 
     async def plan(self, job: Job) -> UploadPlan:

@@ -244,6 +244,34 @@ def test_a_film_that_is_gone_from_the_host_parks_its_change(rig: Rig) -> None:
     run(main)
 
 
+def test_two_may_fetch_the_rest_at_once(rig: Rig) -> None:
+    """One that was called off while it waited for the disk goes on to its end."""
+
+    async def main() -> None:
+        async with rig.open(uploads_max=1) as volume:
+            fh = await change(rig, 5, b"NEW")
+            [local] = volume.writeback.locals
+            async with trio.open_nursery() as nursery:
+                for _ in range(2):
+                    nursery.start_soon(volume.writeback.complete, local.job)
+            await volume.files.write(fh, 1, b"O")
+            assert local.file.patch is None
+            await rig.close(fh)
+            assert await volume.wait_uploads() == 0
+            other = await rig.open_file("a.mp4", os.O_RDWR)
+            await volume.files.write(other, 9, b"!")
+            [local] = volume.writeback.locals
+            async with trio.open_nursery() as nursery:
+                for _ in range(2):
+                    nursery.start_soon(volume.writeback.fetch_rest, local)
+            await rig.close(other)
+            assert await volume.wait_uploads() == 0
+
+    run(main)
+    new = OLD[:1] + b"O" + OLD[2:5] + b"NEW" + OLD[8:9] + b"!" + OLD[10:]
+    assert rig.at_host() == {"a.mp4": new}
+
+
 def test_where_the_host_cannot_be_read_all_of_it_comes_from_the_cache_at_once(rig: Rig) -> None:
     async def main() -> None:
         async with rig.open() as volume:
