@@ -16,7 +16,6 @@ import trio
 from cachetools import TTLCache
 
 from vidfs.errors import (
-    BusyError,
     ContentAbilityError,
     HostNotFoundError,
     InvalidArgumentError,
@@ -69,7 +68,9 @@ class Attributes:
     async def load_names(self, node: Node) -> Sequence[str]:
         if self._host.capabilities.info_batch_max > 1:
             await self._complete(node)
-        return list(self.load(node))
+        # A copy with all attributes (`cp -a`, Python's shutil.copy2) must not get the title, too:
+        # its name would follow that.
+        return [name for name in self.load(node) if name != PREFIX + "title"]
 
     async def get(self, node: Node, name: str) -> str:
         """Errors: NoAttributeError; HostError where one call tells just this."""
@@ -170,8 +171,8 @@ class Attributes:
     async def set(self, node: Node, name: str, value: str) -> None:
         """Change an attribute at the host.
 
-        Errors: ContentAbilityError where it can't be, NamespaceAbilityError for what nobody can
-        set, InvalidArgumentError, BusyError while the file isn't there yet.
+        Errors: ContentAbilityError where it can't be, or the file isn't there yet;
+        NamespaceAbilityError for what nobody can set, InvalidArgumentError.
         """
         field = name.removeprefix(PREFIX)
         if not name.startswith(PREFIX):
@@ -209,8 +210,10 @@ class Attributes:
         if not able:
             what = "a folder" if node.is_folder else "a file"
             raise ContentAbilityError(f"{self._host.name} can't change the {field} of {what}")
-        if node.remote is None:
-            raise BusyError(f"{node.name} isn't at the host yet")
+        local = self._writeback.find(node.inode)
+        if node.remote is None or (local is not None and not local.done):
+            # Whoever copies a file with its attributes carries on after this errno alone.
+            raise ContentAbilityError(f"{node.name} isn't at the host yet")
 
 
 def _code_of(node: Node) -> FileCode:
