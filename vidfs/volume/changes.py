@@ -134,22 +134,21 @@ class Changes:
             self._writeback.removed(node, deleted=None)
             return
         self._check_may_delete()
-        code = FileCode(node.remote)
-        if self._writeback.is_confirming(node):
-            # The host is being asked to put it right: it is removed behind that.
-            self._trash.note(node)
-            self._cache.forget(code)
-            self._writeback.removed(node, deleted=None)
-            return
-        with self._unfinished.noted(node):
-            async with self._locked(node):
+        async with self._locked(node):
+            code = FileCode(node.remote)  # not before: an upload may just have given it another
+            if self._writeback.is_confirming(node):
+                # The host is being asked to put it right: it is removed behind that.
+                self._cache.forget(code)
+                self._writeback.removed(node, deleted=None)
+                return
+            with self._unfinished.noted(node):
                 with change_deadline():
                     try:
                         await self._trash.remove_file(node)
                     except HostNotFoundError:
                         log.info("%s was already gone from the host", node.name)
-            self._cache.forget(code)
-            self._writeback.removed(node, deleted=code)
+                self._cache.forget(code)
+                self._writeback.removed(node, deleted=code)
 
     def _check_may_delete(self) -> None:
         if self._settings.delete_deny:

@@ -76,6 +76,32 @@ def test_a_new_upload_is_removed_after_the_host_has_put_it_right(rig: Rig) -> No
     assert rig.at_host() == {}
 
 
+def test_a_code_that_comes_while_removing_waits_its_turn_leaves_nothing(rig: Rig) -> None:
+    rig.host.add("a.mp4", b"old")
+
+    async def main() -> None:
+        async with rig.open() as volume:
+            attr = await volume.lookup(ROOT_INODE, "a.mp4")
+            assert attr is not None
+            node = volume.tree.get(attr.inode)
+            answer, confirm = trio.Event(), trio.Event()
+            rig.host.on("upload", answer.wait)
+            rig.host.on("file_info", trio.lowlevel.checkpoint, confirm.wait)
+            await rig.write("a.mp4", b"newer bytes")
+            await rig.until_state("a.mp4", JobState.SENDING)
+            async with trio.open_nursery() as nursery:
+                async with volume._changes._locked(node):
+                    nursery.start_soon(volume.unlink, ROOT_INODE, "a.mp4")
+                    await settle()
+                    answer.set()
+                    await rig.until_state("a.mp4", JobState.CONFIRMING)
+                confirm.set()
+            assert await volume.wait_uploads() == 0
+
+    run(main)
+    assert rig.at_host() == {}
+
+
 def test_renaming_over_a_file_is_refused_as_a_whole_where_deleting_is(rig: Rig) -> None:
     rig.host.add("a.mp4", b"a")
     rig.host.add("b.mp4", b"b")
