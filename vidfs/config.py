@@ -389,6 +389,18 @@ def create_private_dir(path: Path) -> Path:
     return path
 
 
+def create_state_dir(path: Path) -> Path:
+    """*path* as a private directory of ours alone: nobody writes into another user's queue.
+
+    Errors: ConfigError.
+    """
+    create_private_dir(path)
+    owner = path.stat().st_uid
+    if owner != os.geteuid():
+        raise ConfigError(f"{path}: belongs to another user (uid {owner})")
+    return path
+
+
 # ------------------------------------------------------------------- sizes, durations
 
 

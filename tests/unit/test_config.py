@@ -14,6 +14,7 @@ from vidfs.config import (
     check_base_url,
     config_path,
     create_private_dir,
+    create_state_dir,
     find_directories,
     load_config,
     parse_accounts,
@@ -271,3 +272,14 @@ def test_directories_are_for_their_owner_alone(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match="file"):
         create_private_dir(tmp_path / "file/films")
+
+
+def test_the_state_of_another_user_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = create_state_dir(tmp_path / "state")
+    assert state.stat().st_mode & 0o777 == 0o700
+    uid = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: uid + 1)
+    with pytest.raises(ConfigError, match=f"belongs to another user .uid {uid}"):
+        create_state_dir(state)

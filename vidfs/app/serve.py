@@ -43,6 +43,7 @@ from vidfs.config import (
     MountOptions,
     Source,
     create_private_dir,
+    create_state_dir,
     find_thumbnail_dir,
 )
 from vidfs.control import ControlServer, Message, Send, ask, to_leaf
@@ -191,7 +192,7 @@ def serve_mount(
     Errors: VidfsError when it never becomes so; then nothing is left mounted.
     """
     clear_dead_mounts(plan.mountpoint)
-    create_private_dir(plan.state_dir)
+    create_state_dir(plan.state_dir)
     create_private_dir(plan.cache_dir)
     try:
         check_mountpoint(plan.mountpoint)

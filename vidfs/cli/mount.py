@@ -19,7 +19,7 @@ from vidfs.cli.exit_codes import ExitCode, WaitTimeoutError, exit_code_for
 from vidfs.cli.session import Session
 from vidfs.config import (
     MountOptions,
-    create_private_dir,
+    create_state_dir,
     find_directories,
     parse_mount_options,
     parse_source,
@@ -91,7 +91,7 @@ def run_mount(
         directories=find_directories(session.environ, options),
         umask=umask,
     )
-    create_private_dir(plan.state_dir)
+    create_state_dir(plan.state_dir)
     forget_keys_in_environ()
     if foreground:
         logs.set_up_logging(session.redactor, log_file=None, rotate=False, debug=options.debug)

@@ -268,10 +268,13 @@ class Spool:
         return self._directory / str(job_id)
 
     def create(self, job_id: int) -> SpoolFile:
-        with spool_errors():
-            fd = os.open(
-                self.path_of(job_id), os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600
-            )
+        try:
+            with spool_errors():
+                fd = os.open(
+                    self.path_of(job_id), os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600
+                )
+        except FileNotFoundError:
+            raise SpoolDamagedError("the spool's directory is gone") from None
         running = RunningHash(self.path_of(job_id), self._executor, sha256=self._sha256)
         self._running[job_id] = running
         return SpoolFile(self.path_of(job_id), fd, running)

@@ -214,3 +214,9 @@ def test_sealing_that_is_cancelled_gives_its_thread_back(spool: Spool) -> None:
             assert (await spool.seal(99)).size_bytes == 4
 
     trio.run(main)
+
+
+def test_a_spool_that_was_removed_under_us_is_no_missing_file(spool: Spool) -> None:
+    spool.path_of(1).parent.rmdir()
+    with pytest.raises(SpoolDamagedError):
+        spool.create(1)
