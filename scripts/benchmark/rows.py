@@ -11,7 +11,7 @@ import random
 import shutil
 import statistics
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -136,10 +136,13 @@ class Bench:
                 "full": Rclone(self.place("rclone-full"), index.url, "--vfs-cache-mode", "full"),
                 "vidfs": Vidfs(self.place("vidfs"), host, dialect=DIALECT),
             }
-            for name, mount in mounts.items():
-                self.say(f"reading {self.sizes.big_bytes // MIB} MiB: {name}")
-                reads[name] = read_big(mount, self.sizes.big_bytes, repeats)
-                mount.cold()
+            turns: dict[str, list[Read]] = {name: [] for name in mounts}
+            for turn in range(repeats):  # in turns, so that all meet the same disturbances
+                for name, mount in mounts.items():
+                    self.say(f"reading {self.sizes.big_bytes // MIB} MiB: {name}, {turn + 1}")
+                    turns[name].append(read_big(mount, self.sizes.big_bytes))
+                    mount.cold()
+            reads |= {name: median_read(found) for name, found in turns.items()}
             return reads
 
 
@@ -171,25 +174,26 @@ def download_with_curl(link: str, target: Path | str) -> float:
     return watch.wall_s
 
 
-def read_big(mount: Mount, size_bytes: int, repeats: int) -> Read:
-    """Cold reads of the mount's only file, then reads of what its cache kept of the last."""
+def read_big(mount: Mount, size_bytes: int) -> Read:
+    """A cold read of the mount's only file, then one of what its cache kept."""
     path = mount.mountpoint / "Big.mp4"
-    cold, cpu, again = [], [], []
-    for turn in range(repeats):
-        mount.cold()
+    mount.cold()
+    drop_page_cache()
+    with mount.mount() as process:
+        with stopwatch(process.pid) as cold:
+            check_count(read_through(path), size_bytes)
         drop_page_cache()
-        with mount.mount() as process:
-            with stopwatch(process.pid) as watch:
-                check_count(read_through(path), size_bytes)
-            cold.append(watch.wall_s)
-            cpu.append(watch.cpu_s)
-            if turn == repeats - 1:
-                for _ in range(repeats):
-                    drop_page_cache()
-                    with stopwatch() as watch:
-                        check_count(read_through(path), size_bytes)
-                    again.append(watch.wall_s)
-    return Read(*map(statistics.median, (cold, cpu, again)))
+        with stopwatch() as again:
+            check_count(read_through(path), size_bytes)
+    return Read(cold.wall_s, cold.cpu_s, again.wall_s)
+
+
+def median_read(reads: Sequence[Read]) -> Read:
+    return Read(
+        statistics.median(read.cold_s for read in reads),
+        statistics.median(read.cpu_s for read in reads),
+        statistics.median(read.again_s or 0.0 for read in reads),
+    )
 
 
 def check_count(found: int, expected: int) -> None:
