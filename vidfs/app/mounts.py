@@ -13,12 +13,12 @@ import os
 import re
 import struct
 import subprocess
+import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Thread
 
 import msgspec
 
@@ -288,25 +288,36 @@ def find_served(directories: Directories, mounts: Sequence[KernelMount]) -> list
     ]
 
 
+_TELL_STATE_DIR = "import os, sys; sys.stdout.buffer.write(os.getxattr(*sys.argv[1:]))"
+
+
 def _ask_state_dirs(mountpoints: Iterable[str]) -> dict[str, Path]:
     """Where the state of these mounts is. Not of those that are dead, or another user's.
 
-    A daemon that hangs would hold whoever asks, too: so each is asked in a thread that nobody
-    waits for longer than a while.
+    Whoever asks a daemon that took the question and hangs is held by the kernel for good, even
+    a thread of a process that ends. So children ask, and nobody waits for them longer than a while.
     """
+    children = {
+        mountpoint: subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", _TELL_STATE_DIR, mountpoint, CONTROL_XATTR],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        for mountpoint in mountpoints
+    }
     found: dict[str, Path] = {}
-
-    def ask(mountpoint: str) -> None:
-        with suppress(OSError):
-            found[mountpoint] = Path(os.fsdecode(os.getxattr(mountpoint, CONTROL_XATTR)))
-
-    threads = [Thread(target=ask, args=(mountpoint,), daemon=True) for mountpoint in mountpoints]
-    for thread in threads:
-        thread.start()
     deadline = time.monotonic() + _ANSWER_S
-    for thread in threads:
-        thread.join(max(0.0, deadline - time.monotonic()))
-    return dict(found)
+    for mountpoint, child in children.items():
+        try:
+            answer, _ = child.communicate(timeout=max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            child.kill()
+            continue
+        if child.returncode == 0:
+            found[mountpoint] = Path(os.fsdecode(answer))
+    return found
 
 
 def get_served(target: str, directories: Directories) -> tuple[Served, str]:
@@ -317,8 +328,10 @@ def get_served(target: str, directories: Directories) -> tuple[Served, str]:
     """
     mounts = load_kernel_mounts()
     path = resolve(target)
-    served = find_served(directories, mounts)
     mount = find_mount_of(path, mounts)
+    # Others are not asked: one that hangs is nobody's trouble here.
+    meant = [one for one in mounts if one is mount or one.account == target]
+    served = find_served(directories, meant)
     if mount is not None and mount.fs_type == FS_TYPE:
         for one in served:
             if one.info.mountpoint == mount.mountpoint and one.info.source == mount.source:
