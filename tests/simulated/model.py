@@ -201,6 +201,8 @@ class MountModel(RuleBasedStateMachine):
         """What others did to *path* no longer matters, except where they took it."""
         self.blurred.discard(path)
         elsewhere = self.moved.pop(path, "")
+        while elsewhere in self.moved:  # and on from there
+            elsewhere = self.moved[elsewhere]
         if elsewhere and elsewhere in self.files:
             self.doubtful.add(elsewhere)
 
