@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -102,7 +103,7 @@ def emptied(place: Place) -> Iterator[Path]:
     """A directory for one suite; what that leaves is removed."""
     folder = place.path
     if place.makes_folders:
-        folder = place.path / "suite"
+        folder = place.path / uuid.uuid4().hex  # whatever the last one left behind
         folder.mkdir()
     try:
         yield folder

@@ -15,7 +15,7 @@ from foreign.places import Place, emptied
 
 HERE = Path(__file__).parent
 PYTEST_S = 600
-MODULE_S = 240
+MODULE_S = 150
 
 PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
 
