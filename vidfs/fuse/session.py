@@ -14,6 +14,7 @@ import pyfuse3
 import trio
 
 from vidfs.errors import MountError
+from vidfs.fuse import waiting
 from vidfs.fuse.notify import KernelNotifier
 from vidfs.fuse.operations import Operations
 from vidfs.volume import NoListener, Volume
@@ -94,6 +95,7 @@ async def run_fuse(
     notifier = KernelNotifier()
     operations = Operations(volume, notifier)
     words = {"default_permissions", *options}
+    waiting.install()
     with _stderr_kept() as said:
         try:
             pyfuse3.init(operations, mountpoint, words)
