@@ -28,7 +28,7 @@ REASONS = (
         r"|test_permissions_after|^access\n",
         "mode bits are accepted, not kept",
     ),
-    (r"Operation not permitted", "fruithosted can't make folders"),
+    (r"Operation not permitted|^GeneratorExit", "fruithosted can't make folders"),
     (r"test_touch_common", "utime's now is the kernel's tick, up to 4 ms behind the clock"),
     (r"test_udp_reconnection", "no matter of files: the machine's network"),
 )
@@ -60,7 +60,9 @@ def reason_of(outcome: Outcome, plain: set[str]) -> str:
     if outcome.name in plain:
         return "fails in a plain directory as well"
     text = f"{outcome.name}\n{outcome.message}"
-    return next((why for pattern, why in REASONS if re.search(pattern, text)), UNEXPLAINED)
+    return next(
+        (why for pattern, why in REASONS if re.search(pattern, text, re.MULTILINE)), UNEXPLAINED
+    )
 
 
 def main() -> int:
