@@ -3,6 +3,9 @@
 An invalidation of an entry waits, in the kernel, until no request about names in its folder is
 under way. Were we killed while we wait so, neither we nor whoever made that request could end: the
 mount would hang for good. So what concerns a folder with such a request is told after it.
+Nor is the kernel told to drop the bytes of a file: that waits for reads under way, likewise. It
+drops them by itself when it asks for the attributes, which it is told to, and finds another size;
+and whoever opens the file next doesn't get to see them.
 Entries go through pyfuse3's own queue, which a thread of its own works off. Inodes are
 gathered and told in one go, in a thread of ours.
 """
@@ -12,6 +15,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
+from collections.abc import Collection
 
 import pyfuse3
 import trio
@@ -52,7 +56,8 @@ class KernelNotifier:
         self._busy: Counter[int] = Counter()  # requests being served, by folder
         self._held: dict[tuple[Inode, str], None] = {}  # to be told when they have ended
         self._ended = trio.Event()
-        self._changed: dict[Inode, bool] = {}  # inode: whether its bytes changed too
+        self._changed: set[Inode] = set()
+        self._outdated: set[Inode] = set()  # whose bytes in the kernel's cache are older ones
         self._wake = trio.Event()
 
     def serving(self, folder: int) -> _Serving:
@@ -70,8 +75,16 @@ class KernelNotifier:
             _tell_entry(parent, name)
 
     def node_changed(self, inode: Inode, *, content: bool) -> None:
-        self._changed[inode] = content or self._changed.get(inode, False)
+        self._changed.add(inode)
+        if content:
+            self._outdated.add(inode)
         self._wake.set()
+
+    def take_outdated(self, inode: int) -> bool:
+        """Whether *inode*, which is being opened, has other bytes than when it last was."""
+        is_outdated = inode in self._outdated
+        self._outdated.discard(Inode(inode))
+        return is_outdated
 
     async def run(self) -> None:
         async with trio.open_nursery() as nursery:
@@ -90,7 +103,7 @@ class KernelNotifier:
         while True:
             await self._wake.wait()
             self._wake = trio.Event()
-            changed, self._changed = self._changed, {}
+            changed, self._changed = self._changed, set()
             await trio.to_thread.run_sync(_tell_all, changed)
 
 
@@ -100,10 +113,10 @@ def _tell_entry(parent: Inode, name: str) -> None:
     )
 
 
-def _tell_all(changed: dict[Inode, bool]) -> None:
-    for inode, content in changed.items():
+def _tell_all(changed: Collection[Inode]) -> None:
+    for inode in changed:
         try:
-            pyfuse3.invalidate_inode(pyfuse3.InodeT(inode), attr_only=not content)
+            pyfuse3.invalidate_inode(pyfuse3.InodeT(inode), attr_only=True)
         except OSError as error:
             log.debug("inode %d not invalidated: %s", inode, error)
         except Exception:

@@ -220,7 +220,7 @@ class Operations(pyfuse3.Operations):
     @answers_errno
     async def open(self, inode: InodeT, flags: FlagT, ctx: RequestContext) -> FileInfo:
         fh = await self._volume.open(Inode(inode), flags)
-        return FileInfo(fh=FileHandleT(fh), keep_cache=True)
+        return FileInfo(fh=FileHandleT(fh), keep_cache=not self._notifier.take_outdated(inode))
 
     @answers_errno
     async def create(

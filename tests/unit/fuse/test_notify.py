@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pyfuse3
 import pytest
 import trio
 
@@ -40,3 +41,19 @@ def test_a_folder_that_is_asked_about_is_told_of_when_the_request_is_over(
             nursery.cancel_scope.cancel()
 
     run(main)
+
+
+def test_other_bytes_are_dropped_by_whoever_opens_the_file_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Not by us: the kernel would have us wait for reads under way, also when we are killed."""
+    told: list[bool] = []
+    monkeypatch.setattr(
+        pyfuse3, "invalidate_inode", lambda inode, attr_only=False: told.append(attr_only)
+    )
+    notifier = KernelNotifier()
+    notifier.node_changed(Inode(5), content=True)
+    notifier.node_changed(Inode(7), content=False)
+    notify._tell_all(notifier._changed)
+    assert told == [True, True]
+    assert [notifier.take_outdated(inode) for inode in (5, 5, 7)] == [True, False, False]
