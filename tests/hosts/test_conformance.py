@@ -233,10 +233,13 @@ def test_file_info_answers_any_number_of_codes_and_leaves_out_the_unknown(door: 
 def test_the_size_of_a_file_is_found_where_anything_tells_it(door: Door) -> None:
     capabilities = HOSTS[door.dialect].capabilities
     code = FileCode(door.add("Sized.mp4", b"s" * 4321))
+    empty = FileCode(door.add("Empty.mp4", b""))
     tells = capabilities.info_sizes or capabilities.read_content
 
     async def body(host: VideoHost) -> None:
         assert await host.find_size(code) == (4321 if tells else None)
+        if capabilities.read_content:  # elsewhere 0 may stand for "not known"
+            assert await host.find_size(empty) == 0
 
     door.run(body)
 

@@ -23,6 +23,7 @@ from vidfs.errors import (
     BadRequestError,
     CallMissingError,
     ContentAbilityError,
+    ContentChangedError,
     HostError,
     HostNotFoundError,
     MoveAbilityError,
@@ -280,8 +281,11 @@ class XvsClient(XvsExtras):
         link = await self.open_link(code)
         if link.size_bytes is not None:
             return link.size_bytes
-        async with self._transport.open_stream(link, 0, 1) as stream:
-            return stream.total_bytes
+        try:
+            async with self._transport.open_stream(link, 0, 1) as stream:
+                return stream.total_bytes
+        except ContentChangedError as error:
+            return error.size_bytes or 0  # an empty file has no first byte (HTTP 416)
 
     async def edit_file(
         self,
