@@ -42,6 +42,7 @@ SCRATCH_DEFAULT = (
 CACHE_BYTES_DEFAULT = 10 << 30
 
 _ACCOUNT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_ACCOUNT_NAME_RULE = "a name is up to 64 letters, digits, dots, dashes and underscores"
 _CONFIG_BYTES_MAX = 1 << 20
 
 
@@ -208,12 +209,16 @@ def _with_demo(accounts: dict[str, Account]) -> dict[str, Account]:
     return {**accounts, DEMO_ACCOUNT: demo}
 
 
+def check_account_name(name: str) -> None:
+    """Errors: UsageError."""
+    if not _ACCOUNT_NAME.fullmatch(name):
+        raise UsageError(f"{name}: {_ACCOUNT_NAME_RULE}, and begins with no sign")
+
+
 def _to_account(name: str, table: object, place: str) -> Account:
     where = f"{place}: accounts.{name}"
     if not _ACCOUNT_NAME.fullmatch(name):
-        raise ConfigError(
-            f"{where}: a name is up to 64 letters, digits, dots, dashes and underscores"
-        )
+        raise ConfigError(f"{where}: {_ACCOUNT_NAME_RULE}")
     if not isinstance(table, dict):
         raise ConfigError(f"{where}: must be a table")
     _refuse_unknown(table, {field.name for field in msgspec.structs.fields(_AccountTable)}, where)

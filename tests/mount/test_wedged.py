@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -22,6 +23,8 @@ class Operations(pyfuse3.Operations):
         return attr
     async def statfs(self, ctx):
         return pyfuse3.StatvfsData()
+    async def opendir(self, inode, ctx):
+        await trio.sleep_forever()
     async def getxattr(self, inode, name, ctx):
         await trio.sleep_forever()
 options = {"fsname=wedged", "subtype=vidfs"}
@@ -33,7 +36,7 @@ trio.run(pyfuse3.main)
 
 @pytest.fixture
 def wedged(tmp_path: Path) -> Iterator[Path]:
-    """A mount that looks like ours and answers no question about extended attributes."""
+    """A mount that looks like ours and answers what the kernel knows already."""
     path = tmp_path / "wedged"
     path.mkdir()
     with subprocess.Popen(
@@ -57,4 +60,10 @@ def test_commands_dont_wait_for_a_mount_that_hangs(
         assert "no vidfs mount there" in vidfs.fails("wait", "nosuch", code=3)
         assert time.monotonic() - started < 10
         mount.unmount()
+    started = time.monotonic()
     assert "its daemon runs elsewhere" in vidfs.fails("wait", str(wedged), code=3)
+    assert "its daemon runs elsewhere" in vidfs.fails("umount", str(wedged), code=3)
+    checks = json.loads(vidfs.run("doctor", "--json").stdout)["checks"]
+    [found] = [one for one in checks if str(wedged) in one["text"]]
+    assert "doesn't answer" in found["text"]
+    assert time.monotonic() - started < 60

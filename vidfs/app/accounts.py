@@ -7,13 +7,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from vidfs.config import Account, MountOptions
-from vidfs.errors import ConfigError, HostError, SpoolDamagedError, WrongKeyError
+from vidfs.errors import CallMissingError, ConfigError, HostError, SpoolDamagedError, WrongKeyError
 from vidfs.hosts.api import Capabilities, VideoHost
 from vidfs.tree.store import Store
 from vidfs.types import Secret
 from vidfs.volume.abilities import probe_abilities, restore_abilities
 
 API_PARALLEL_DEFAULT = 16
+
+_CALL_OF_ALL = "account/info"  # no kind of host lacks it
 
 
 async def open_account(account: Account, key: Secret, options: MountOptions) -> VideoHost:
@@ -69,6 +71,14 @@ def naming_account(account: Account) -> Iterator[None]:
     """Host errors of the block say whose they are: a person may have many accounts."""
     try:
         yield
+    except CallMissingError as error:
+        if error.call != _CALL_OF_ALL:
+            raise
+        where = account.base_url or "the host"
+        raise ConfigError(
+            f"account {account.name}: {where} is no address of {account.host}'s API "
+            f"(it has no {error.call}): mend base_url"
+        ) from None
     except HostError as error:
         refusal = "the host refuses the key: " if isinstance(error, WrongKeyError) else ""
         text = f"account {account.name}: {refusal}{error}"

@@ -21,9 +21,9 @@ import trio
 from vidfs.app.accounts import open_catalogue
 from vidfs.app.mounts import (
     FS_TYPE,
+    find_conditions,
     find_lock_holder,
     find_mount_of,
-    is_dead,
     load_kernel_mounts,
     resolve,
 )
@@ -44,7 +44,6 @@ from vidfs.types import JobState
 
 DEADLINE_S = 25.0
 """For all checks, which run at once."""
-MOUNTS_DEADLINE_S = 8.0
 HOST_DEADLINE_S = 15.0
 
 FREE_BYTES_MIN = 1 << 30
@@ -278,23 +277,19 @@ def check_mounts() -> Iterator[Finding]:
     mounts = [mount for mount in load_kernel_mounts() if mount.fs_type == FS_TYPE]
     if not mounts:
         yield _ok("nothing is mounted")
-    # one that hangs must not keep the others from being looked at
-    checks = [(one.mountpoint, _mount_check(one.mountpoint)) for one in mounts]
-    for found in run_checks(checks, MOUNTS_DEADLINE_S):
-        yield replace(found, check="mounts", text=f"{found.check}: {found.text}")
-
-
-def _mount_check(mountpoint: str) -> Check:
-    def check() -> Iterator[Finding]:
-        if is_dead(mountpoint):
+    for mountpoint, condition in find_conditions(mount.mountpoint for mount in mounts).items():
+        if condition == "dead":
             yield _problem(
-                "the daemon of this mount has died",
+                f"{mountpoint}: the daemon of this mount has died",
                 f"vidfs umount {mountpoint} takes it away; mounted again, its uploads go on",
             )
+        elif condition == "silent":
+            yield _problem(
+                f"{mountpoint}: the daemon of this mount doesn't answer",
+                f"wait, or end that process, then vidfs umount {mountpoint}",
+            )
         else:
-            yield _ok("mounted")
-
-    return check
+            yield _ok(f"{mountpoint}: mounted")
 
 
 def check_leftovers(around: Surroundings) -> Iterator[Finding]:

@@ -12,6 +12,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
@@ -59,6 +60,20 @@ class _JournalFormatter(_CleanFormatter):
         return "\n".join(f"<{level}>{line}" for line in super().format(record).split("\n"))
 
 
+class _FileHandler(logging.handlers.WatchedFileHandler):
+    """A file that others may move away at any time; begun anew before it gets too large."""
+
+    def __init__(self, path: Path, bytes_max: int | None) -> None:
+        super().__init__(path, encoding="utf-8")
+        self._bytes_max = bytes_max
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self._bytes_max is not None and self.stream and self.stream.tell() > self._bytes_max:
+            with suppress(OSError):
+                Path(self.baseFilename).replace(self.baseFilename + ".1")
+        super().emit(record)
+
+
 def _is_journal(environ: Mapping[str, str]) -> bool:
     """systemd names the file that it connected to stdout and stderr by its numbers."""
     stderr = os.fstat(2)
@@ -68,8 +83,8 @@ def _is_journal(environ: Mapping[str, str]) -> bool:
 def set_up_logging(redactor: Redactor, *, log_file: Path | None, rotate: bool, debug: bool) -> None:
     """Send the log of this process to *log_file* (None: stderr, with levels for the journal).
 
-    *rotate*: keep it below 20 MiB ourselves; else whoever named the file does (logrotate may
-    move it away at any time). Errors: ConfigError where it can't be written.
+    logrotate may move it away at any time. *rotate*: where nobody does, we keep it below 20 MiB
+    ourselves. Errors: ConfigError where it can't be written.
     """
     handler: logging.Handler
     if log_file is None:
@@ -77,13 +92,7 @@ def set_up_logging(redactor: Redactor, *, log_file: Path | None, rotate: bool, d
     else:
         try:
             os.close(os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))
-            handler = (
-                logging.handlers.RotatingFileHandler(
-                    log_file, maxBytes=_LOG_BYTES_MAX, backupCount=1, encoding="utf-8"
-                )
-                if rotate
-                else logging.handlers.WatchedFileHandler(log_file, encoding="utf-8")
-            )
+            handler = _FileHandler(log_file, _LOG_BYTES_MAX if rotate else None)
         except OSError as error:
             raise ConfigError(f"{log_file}: {error.strerror}") from None
     formatter = _CleanFormatter(_FORMAT, redactor)

@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -36,7 +37,9 @@ CONTROL_XATTR = "user.vidfs.control"
 """On a mount's root: the path of the state directory that serves it."""
 
 _STALE_LAYERS_MAX = 10
-_ANSWER_S = 3.0  # that a daemon may take to say where its state is
+_ANSWER_S = 3.0  # that a daemon may take to answer what it knows without asking a host
+
+Condition = Literal["alive", "dead", "silent"]
 
 
 # -------------------------------------------------------------------------- mount table
@@ -95,16 +98,30 @@ def resolve(path: str) -> str:
     return os.path.realpath(Path(path).absolute())
 
 
+_OPEN = """
+import errno, os, sys
+try:
+    os.open(sys.argv[1], os.O_RDONLY | os.O_DIRECTORY)
+except OSError as error:
+    if error.errno in (errno.ENOTCONN, errno.ECONNABORTED):
+        sys.stdout.write("dead")
+"""
+
+
 def is_dead(mountpoint: str) -> bool:
-    """Whether a mount's daemon is gone ("Transport endpoint is not connected").
+    """Whether a mount's daemon is gone ("Transport endpoint is not connected")."""
+    return find_conditions([mountpoint])[mountpoint] == "dead"
+
+
+def find_conditions(mountpoints: Iterable[str]) -> dict[str, Condition]:
+    """Of the daemons of these mounts. "silent": no answer within seconds.
 
     Opening the folder always asks the daemon; `stat` may be answered from the kernel's cache.
     """
-    try:
-        os.close(os.open(mountpoint, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
-    except OSError as error:
-        return error.errno in (errno.ENOTCONN, errno.ECONNABORTED)
-    return False
+    wanted = list(mountpoints)
+    answers = _ask_in_children(_OPEN, wanted)
+    told: dict[bytes | None, Condition] = {None: "silent", b"dead": "dead"}
+    return {one: told.get(answers.get(one), "alive") for one in wanted}
 
 
 def unmount(mountpoint: str, *, lazy: bool = False) -> None:
@@ -288,18 +305,30 @@ def find_served(directories: Directories, mounts: Sequence[KernelMount]) -> list
     ]
 
 
-_TELL_STATE_DIR = "import os, sys; sys.stdout.buffer.write(os.getxattr(*sys.argv[1:]))"
+_TELL_STATE_DIR = f"""
+import os, sys
+try:
+    sys.stdout.buffer.write(os.getxattr(sys.argv[1], {CONTROL_XATTR!r}))
+except OSError:
+    pass
+"""
 
 
 def _ask_state_dirs(mountpoints: Iterable[str]) -> dict[str, Path]:
-    """Where the state of these mounts is. Not of those that are dead, or another user's.
+    """Where the state of these mounts is. Not of those that are dead, or another user's."""
+    answers = _ask_in_children(_TELL_STATE_DIR, mountpoints)
+    return {mountpoint: Path(os.fsdecode(told)) for mountpoint, told in answers.items() if told}
+
+
+def _ask_in_children(program: str, mountpoints: Iterable[str]) -> dict[str, bytes]:
+    """What *program* says of each of these mounts; those that were silent too long are left out.
 
     Whoever asks a daemon that took the question and hangs is held by the kernel for good, even
     a thread of a process that ends. So children ask, and nobody waits for them longer than a while.
     """
     children = {
         mountpoint: subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", _TELL_STATE_DIR, mountpoint, CONTROL_XATTR],
+            [sys.executable, "-I", "-S", "-c", program, mountpoint],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -307,17 +336,14 @@ def _ask_state_dirs(mountpoints: Iterable[str]) -> dict[str, Path]:
         )
         for mountpoint in mountpoints
     }
-    found: dict[str, Path] = {}
+    answers: dict[str, bytes] = {}
     deadline = time.monotonic() + _ANSWER_S
     for mountpoint, child in children.items():
         try:
-            answer, _ = child.communicate(timeout=max(0.0, deadline - time.monotonic()))
+            answers[mountpoint], _ = child.communicate(timeout=max(0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
             child.kill()
-            continue
-        if child.returncode == 0:
-            found[mountpoint] = Path(os.fsdecode(answer))
-    return found
+    return answers
 
 
 def get_served(target: str, directories: Directories) -> tuple[Served, str]:

@@ -590,7 +590,7 @@ def run_with_account(
             recall_abilities(host, state_dir)
             remote = RemoteAccount(account, host, state_dir)
             try:
-                with naming_account(account), _naming_missing_calls(host):
+                with _naming_missing_calls(host), naming_account(account):
                     return await body(remote)
             finally:
                 remote.names.close()

@@ -19,6 +19,7 @@ from vidfs.config import (
     DEMO_ACCOUNT,
     Account,
     Config,
+    check_account_name,
     check_base_url,
     check_key,
     config_path,
@@ -108,6 +109,7 @@ def _check_name(text: str, name: str) -> str:
     """*name*, if a new account may be called so. Errors: UsageError."""
     if name == DEMO_ACCOUNT:
         raise UsageError("the account demo is built in")
+    check_account_name(name)
     with_account(text, name, {"host": "xvs"})
     return name
 

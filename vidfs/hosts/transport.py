@@ -85,6 +85,8 @@ THREAD_BYTES: Final = 512 << 10
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _USER_AGENT = "vidfs/0.1"
 
+log = logging.getLogger(__name__)
+
 for _name in ("httpx", "httpcore"):
     logging.getLogger(_name).setLevel(logging.CRITICAL + 1)  # their records hold whole URLs
 
@@ -214,7 +216,9 @@ class Transport:
             attempt += 1
             pause_s = self._backoff_s(attempt, error)
             if trio.current_time() + pause_s >= deadline:
+                log.debug("attempt %d failed, and no time is left: %s", attempt, error)
                 raise error
+            log.debug("attempt %d failed, again in %.1f s: %s", attempt, pause_s, error)
             await trio.sleep(pause_s)
 
     def _refuse_late_turn(self, call: str, deadline: float) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from vidfs.app import logs
 from vidfs.app.logs import Redactor, set_log_level, set_up_logging
 from vidfs.errors import ConfigError
 from vidfs.types import Secret
@@ -60,6 +61,31 @@ def test_levels(tmp_path: Path) -> None:
     logging.getLogger("other").info("three")
     logging.getLogger("other").warning("four")
     assert [line.split(": ")[-1] for line in file.read_text().splitlines()] == ["two", "four"]
+
+
+@pytest.mark.parametrize("rotate", [True, False])
+def test_a_log_that_was_moved_away_is_begun_anew(tmp_path: Path, rotate: bool) -> None:
+    file, moved = tmp_path / "log", tmp_path / "log.old"
+    set_up_logging(Redactor(), log_file=file, rotate=rotate, debug=False)
+    log = logging.getLogger("vidfs.test")
+    log.info("one")
+    file.rename(moved)
+    log.info("two")
+    assert [one.read_text().split()[-1] for one in (moved, file)] == ["one", "two"]
+
+
+def test_only_our_own_log_is_kept_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "_LOG_BYTES_MAX", 1000)
+    log = logging.getLogger("vidfs.test")
+    for name, rotate in (("own", True), ("named", False)):
+        set_up_logging(Redactor(), log_file=tmp_path / name, rotate=rotate, debug=False)
+        for number in range(100):
+            log.info("line %d", number)
+    text = (tmp_path / "own.1").read_text() + (tmp_path / "own").read_text()
+    assert len(text) < 2200
+    assert "line 99\n" in text
+    assert len((tmp_path / "named").read_text().splitlines()) == 100
+    assert not (tmp_path / "named.1").exists()
 
 
 def test_a_log_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
