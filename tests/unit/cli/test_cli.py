@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -87,7 +88,32 @@ def test_mount_help_names_every_option() -> None:
 def test_the_simulated_host_explains_itself() -> None:
     done = run("simhost", "--help")
     assert done.returncode == 0
-    assert done.stdout.startswith("usage: vidfs simhost")
+    lines = done.stdout.splitlines()
+    assert lines[0] == "Usage: vidfs simhost --root DIR [OPTION]…"
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= 80
+    known = run("simhost", "--help-all").stdout
+    named = re.findall(r"(?<!\S)--[a-z-]+", done.stdout)
+    assert [
+        flag for flag in named if flag not in ("--config", "--help") and flag not in known
+    ] == []
+    assert "drop-after" in known
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ((), "the following arguments are required: --root"),
+        (("--root", "/nonexistent", "--nosuch"), "unrecognized arguments: --nosuch"),
+        (("--root", "/nonexistent", "--port", "x"), "argument --port: invalid int value: 'x'"),
+    ],
+)
+def test_the_simulated_host_says_what_is_wrong_in_one_line(
+    args: tuple[str, ...], words: str
+) -> None:
+    done = run("simhost", *args)
+    assert done.returncode == 2
+    assert done.stderr == f"vidfs: {words} (see vidfs simhost --help)\n"
 
 
 def test_version_and_help_load_nothing_heavy() -> None:
