@@ -31,7 +31,6 @@ from soak.shadow import (
 from tests.mount.mounting import Mount, Program, Simhost
 from vidfs.app.mounts import find_lock_holder, wait_until_gone
 from vidfs.control import ask
-from vidfs.tree.names import loose_title
 
 QUEUE_S = 120.0
 _ABILITIES = frozenset({errno.EPERM, errno.EXDEV, errno.EOPNOTSUPP, errno.EMEDIUMTYPE})
@@ -311,6 +310,7 @@ class Soak:
         self.score.checks += 1
         if self._random.random() < 0.5:
             self._clear_faults()
+        self._fill_empty_files()
         done = self._program.run("wait", "--timeout", f"{QUEUE_S:.0f}", str(self._mount.path))
         if done.returncode:
             raise DivergenceError(f"vidfs wait: {done.stderr or done.stdout}")
@@ -319,6 +319,15 @@ class Soak:
         plain = load_tree(self.plain)
         if text := self._host_differences(plain):
             raise DivergenceError(f"the host is not what it must be:\n{text}")
+
+    def _fill_empty_files(self) -> None:
+        """An empty file stays here, and what it was before it was emptied at the host. Once it has
+        bytes again, nothing older may be left there."""
+        for path, content in load_tree(self.plain).items():
+            if content is not None and content.size == 0:
+                self._note(f"  fill {path}")
+                for root in (self._mount.path, self.plain):
+                    (root / path).write_bytes(b"no longer empty")
 
     def _host_differences(self, plain: Tree) -> str:
         tree = self._simhost.tree(self._dialect)
@@ -334,16 +343,8 @@ class Soak:
             if _is_shown(path := file["path"].removesuffix(ending)):
                 twice += [path] * (path in seen)
                 seen[path] = Content(file["size"], file["sha1"])
-        # An empty file stays here; what it was before it was emptied stays at the host meanwhile.
-        empty = {_loose(path) for path, content in plain.items() if _is_empty(content)}
-        expected = {path: content for path, content in plain.items() if not _is_empty(content)}
-        seen = {
-            path: content
-            for path, content in seen.items()
-            if path in expected or _loose(path) not in empty
-        }
         lines = [f"  twice: {path}" for path in twice]
-        return "\n".join(filter(None, [*lines, differences(expected, seen)]))
+        return "\n".join(filter(None, [*lines, differences(plain, seen)]))
 
     # --- diagnosis -------------------------------------------------------------------------------
 
@@ -369,16 +370,6 @@ def _is_shown(path: str) -> bool:
     return not path.startswith("?/") and not any(
         part.startswith(_TRASH) for part in path.split("/")
     )
-
-
-def _loose(path: str) -> str:
-    """*path* without what hosts change in titles."""
-    folder, _, name = path.rpartition("/")
-    return f"{folder}/{loose_title(name)}"
-
-
-def _is_empty(content: Content | None) -> bool:
-    return content is not None and content.size == 0
 
 
 def _attempt(operation: Operation, root: Path) -> Exception | None:
