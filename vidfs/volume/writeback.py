@@ -7,8 +7,7 @@ the queue's `UploadTarget`: it knows where bytes belong and what they replace, a
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager, suppress
 from functools import partial
 
@@ -21,31 +20,22 @@ from vidfs.content.spool import Spool, SpoolFile, load_boot_id
 from vidfs.content.upload_target import UploadPlan
 from vidfs.content.uploads import UploadQueue
 from vidfs.errors import (
-    HostError,
-    HostNotFoundError,
-    HostServerError,
-    MoveAbilityError,
     SpoolDamagedError,
     SpoolError,
-    UploadLostError,
 )
 from vidfs.hosts.api import RemoteFile, VideoHost
 from vidfs.tree.journal import SqlJournal
-from vidfs.tree.names import extension_of, is_scratch, loose_title, title_for_rename
+from vidfs.tree.names import extension_of, is_scratch, loose_title
 from vidfs.tree.node import Node
 from vidfs.tree.tree import Tree
 from vidfs.types import FileCode, FolderId, Inode, Job, JobState, NodeKind
-from vidfs.volume.inheritance import fetch_options, find_late_fields, find_twin
+from vidfs.volume.confirming import Confirmer, title_of
+from vidfs.volume.inheritance import fetch_options, find_twin
 from vidfs.volume.quota import Quota
 from vidfs.volume.settings import VolumeSettings
 from vidfs.volume.trash import Trash
 
 log = logging.getLogger(__name__)
-
-_NEW_FILE_UNKNOWN_S = 900.0
-"""So long after its upload a host may say that it doesn't know a file (API_FACTS §7)."""
-
-_Place = tuple[str, Inode, str | None]  # name, folder, and that one's folder id at the host
 
 _UNSYNCED = frozenset({JobState.SEALED, JobState.WRITING})  # bytes may not be on disk yet
 _INTERRUPTED = "interrupted while it was being written: the bytes so far are kept"
@@ -99,7 +89,6 @@ class Writeback:
         self._settings = settings
         self._default_extension = default_extension
         self._locals: dict[Inode, LocalFile] = {}
-        self._editing: dict[FileCode, trio.Event] = {}  # new uploads that are being put right
         self._fetches = trio.CapacityLimiter(settings.uploads_max)
         self.note = ""  # what the person who mounts should know
         journal.drop_hollow()
@@ -112,6 +101,16 @@ class Writeback:
             jobs=jobs,
             workers_max=settings.uploads_max,
             bwlimit_bytes_s=settings.bwlimit_bytes_s,
+        )
+        self._confirmer = Confirmer(
+            tree=tree,
+            host=host,
+            cache=cache,
+            queue=self.queue,
+            journal=journal,
+            trash=trash,
+            record_code=self.record_code,
+            default_extension=default_extension,
         )
         self._resume(jobs)
 
@@ -464,13 +463,11 @@ class Writeback:
         local = self._locals.get(job.inode)
         return local.node if local is not None else self._tree.get(job.inode)
 
-    def _title_of(self, node: Node) -> str:
-        """The title that *node*'s upload is to have at the host."""
-        if node.remote is None or not node.title:
-            return node.given or node.name
-        if node.given is None:
-            return node.title
-        return title_for_rename(node.given, node.title, self._default_extension)
+    async def confirm(self, job: Job) -> None:
+        await self._confirmer.confirm(job, self._node_of(job))
+
+    async def discard(self, code: FileCode, title: str) -> None:
+        await self._confirmer.discard(code, title)
 
     async def complete(self, job: Job) -> None:
         local = self._locals.get(job.inode) if job.inode is not None else None
@@ -500,7 +497,7 @@ class Writeback:
     def _sent_title(self, node: Node) -> str:
         """The title to upload under: a host of videos judges a file by its extension, so one
         without gets the one it is shown with, and its own title afterwards (`_mend`)."""
-        title = self._title_of(node)
+        title = title_of(node, self._default_extension)
         return title if self.is_accepted(title) else node.name
 
     async def find_twin(self, job: Job) -> RemoteFile | None:
@@ -522,130 +519,6 @@ class Writeback:
             sha1=job.sha1,
         )
 
-    async def confirm(self, job: Job) -> None:
-        node = self._node_of(job)
-        place = None
-        while place != self._place_of(node):  # it may be renamed while the host is asked
-            place = await self._mend(job, node)
-            while job.obsolete:  # and take the place of more
-                code = job.obsolete[0]
-                if code != job.code:
-                    self._trash.note(node, code)
-                    await self.discard(code, node.name)
-                job.obsolete.remove(code)
-                self._journal.save(job)
-
-    def _place_of(self, node: Node) -> _Place:
-        return node.name, node.parent, self._tree.get(node.parent).remote
-
-    async def _mend(self, job: Job, node: Node) -> _Place:
-        """Make title and folder at the host what they are here, once. Returns what they were.
-
-        A title that the host changes all the same is left to it: the name here stays as given.
-        """
-        assert job.code is not None
-        info = await self._find_info(job.code)
-        if info is not None:
-            self._tree.record_info(node, info)
-        elif not await self._is_listed(job, node):
-            # Some say nothing for a while; some said yes and kept nothing (API_FACTS §2.4).
-            if time.time() - (job.sent_at or 0.0) > _NEW_FILE_UNKNOWN_S:
-                raise UploadLostError("the host took it, but has shown no sign of it since")
-            raise HostServerError("the host doesn't show its new file yet")
-        seen_title = info.title if info is not None else job.sent_title
-        seen_folder = info.folder if info is not None and info.folder is not None else None
-        if seen_folder is None:
-            seen_folder = job.sent_folder
-        place = self._place_of(node)
-        title, parent = self._title_of(node), self._tree.get(node.parent)
-        new_title = title if title != seen_title else None
-        new_folder = FolderId(parent.remote or "") if parent.remote != seen_folder else None
-        fields = find_late_fields(self._host, job, info)
-        if new_title is None and new_folder is None and not fields:
-            return place
-        if new_folder is not None and not self._host.capabilities.move_file:
-            await self._clone_into(job, title, new_folder)
-            return place
-        try:
-            await self._edit_whole(job.code, new_title, new_folder, fields)
-        except HostNotFoundError:
-            if time.time() - (job.sent_at or 0.0) > _NEW_FILE_UNKNOWN_S:
-                raise
-            raise HostServerError("the host doesn't know its new file yet") from None
-        job.late_fields = {}
-        if new_title is not None:
-            self._tree.record_title(node, new_title)
-        return place
-
-    async def _edit_whole(
-        self,
-        code: FileCode,
-        title: str | None,
-        folder: FolderId | None,
-        fields: Mapping[str, str],
-    ) -> None:
-        """Change a new upload at the host. Who removes it waits for that (`discard`)."""
-
-        async def edit() -> None:
-            try:
-                await self._host.edit_file(code, title=title, folder=folder, fields=fields)
-            finally:
-                self._editing.pop(code).set()
-
-        await self._until_edited(code)
-        self._editing[code] = trio.Event()
-        await self.queue.finish_call(edit)
-
-    async def _until_edited(self, code: FileCode) -> None:
-        while (edited := self._editing.get(code)) is not None:
-            await edited.wait()
-
-    async def _clone_into(self, job: Job, title: str, folder: FolderId) -> None:
-        """Get *job*'s file into *folder* where files can't be moved but cloned: the clone is
-        the upload then, and what landed elsewhere is removed like what it replaces.
-
-        Errors: MoveAbilityError. Source: API_FACTS §1.3 (the only way into a folder with the
-        older document's calls).
-        """
-        assert job.code is not None
-        if not self._host.capabilities.clone:
-            raise MoveAbilityError(f"{self._host.name} can't move files")
-        landed = job.code
-
-        async def clone() -> None:
-            # An earlier attempt may have made it without our learning of it.
-            made = await self.queue.find_copy(job, folder)
-            if made is None:
-                made = await self._host.clone_file(landed, title=title, folder=folder)
-            if job.code != landed:  # withdrawn meanwhile
-                self.queue.clean_up(made, title)
-                return
-            with self._journal.durable():
-                job.obsolete.append(landed)
-                job.code = made
-                self.record_code(job)
-                self._journal.save(job)
-
-        await self.queue.finish_call(clone)
-
-    async def _is_listed(self, job: Job, node: Node) -> bool:
-        """Whether the host's folders show what it has no information about yet."""
-        for folder in {self._tree.get(node.parent).remote, job.sent_folder} - {None}:
-            try:
-                listing = await self._host.list_folder(FolderId(folder or ""))
-            except HostNotFoundError:
-                continue
-            if any(file.code == job.code for file in listing.files):
-                return True
-        return False
-
-    async def _find_info(self, code: FileCode) -> RemoteFile | None:
-        """What the host says of a new upload; some say nothing for a while."""
-        try:
-            return (await self._host.file_info([code])).get(code)
-        except HostNotFoundError:
-            return None
-
     def finished(self, job: Job) -> None:
         node = self._node_of(job)
         local = self._locals.get(node.inode)
@@ -662,18 +535,6 @@ class Writeback:
             # Handles go on reading the open file; a new one finds it at the host.
             self._locals.pop(node.inode, None)
             self._spool.remove(job.id)
-
-    async def discard(self, code: FileCode, title: str) -> None:
-        await self._until_edited(code)
-        try:
-            await self._trash.dispose_file(code, title)
-        except HostNotFoundError:
-            pass
-        except HostError as error:
-            log.warning("an old copy of %s can't be removed yet: %s", title, error)
-            raise
-        self._tree.bury(NodeKind.FILE, code)
-        self._cache.forget(code)
 
     def loose_title(self, title: str) -> str:
         return loose_title(title)

@@ -23,7 +23,7 @@ from vidfs.errors import (
 )
 from vidfs.hosts.api import RemoteFile
 from vidfs.types import ROOT_INODE, JobState
-from vidfs.volume import writeback
+from vidfs.volume import confirming
 
 
 @pytest.fixture
@@ -263,7 +263,7 @@ def test_an_upload_that_the_host_accepted_and_lost_never_costs_the_old_film(
 ) -> None:
     """API_FACTS §2.4: success-looking answers for uploads that were thrown away."""
     rig.host.add("a.mp4", b"old")
-    monkeypatch.setattr(writeback, "_NEW_FILE_UNKNOWN_S", 0.5)
+    monkeypatch.setattr(confirming, "_NEW_FILE_UNKNOWN_S", 0.5)
     monkeypatch.setattr(uploads, "_RETRY_S_MAX", 0.1)
     at_second_attempt: list[dict[str, bytes]] = []
 
