@@ -265,3 +265,7 @@ class UploadRefusedError(PermanentHostError):
 
 class UploadLostError(PermanentHostError):
     pass
+
+
+class UploadDamagedError(UploadLostError):
+    """The host keeps other bytes than it was sent."""

@@ -67,14 +67,16 @@ class Job:
     code: FileCode | None = None
     obsolete: list[FileCode] = field(default_factory=list)
     successor: int | None = None
+    fields: dict[str, str] = field(default_factory=dict)
+    cloned: bool = False
     # Not in the journal: progress of the attempt under way.
     sent_bytes: int = 0
     body_out: bool = False  # all of it left, or nobody knows: the host may have it
     attempt_at: float = 0.0
     searched_since: float = 0.0  # what became of the attempt, Unix seconds; 0: not yet
     failures: int = 0  # transient ones in a row
-    late_fields: dict[str, str] = field(default_factory=dict)  # what a clone is to bear
-    must_upload: bool = False  # the host refused to clone
+    must_upload: bool = False  # the host refused to clone, or made something else of it
+    copies_damaged: int = 0  # at the host, one after the other
 
     @property
     def pending(self) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -89,3 +90,41 @@ def test_a_file_that_rsync_brings_costs_its_upload_and_one_look_at_it(
         assert calls == dict.fromkeys(calls, 1)
         assert set(calls) <= COSTS[account], calls
         assert list(simhost.files(account)) in (["film.mp4"], ["film"])
+
+
+@pytest.mark.parametrize("account", ["fruithosted", "xvs"])
+def test_a_page_of_html_from_a_node_leaves_one_copy(
+    account: str, simhost: Simhost, mounted: Mounted
+) -> None:
+    """The node may have done its work all the same: here it has."""
+    simhost.fault(f"{account}:upload:html:times=1")
+    with mounted(account, upload="close") as mount:
+        (mount.path / "a.mp4").write_bytes(FILM)
+        assert mount.status()["uploads"] == []
+    assert sorted(simhost.files(account)) == ["a.mp4"]
+    assert simhost.calls(account)["upload"] == 1
+
+
+def test_a_spool_that_somebody_removed_is_told_and_reading_goes_on(
+    simhost: Simhost, mounted: Mounted
+) -> None:
+    simhost.add_file("xvs", "film.mp4", FILM)
+    with mounted("xvs") as mount:
+        os.listdir(mount.path)
+        shutil.rmtree(mount.state_dir / "spool")
+        film, new = mount.path / "film.mp4", mount.path / "new.mp4"
+        for change in (
+            lambda: new.write_bytes(FILM),
+            lambda: os.truncate(film, 5),
+            lambda: film.write_bytes(FILM),
+        ):
+            with pytest.raises(OSError, match=r".") as caught:
+                change()
+            assert caught.value.errno == errno.EIO
+        assert "the spool itself" in mount.log()
+        assert film.read_bytes() == FILM
+        mount.unmount()
+        mount.program.ok("mount", "xvs", str(mount.path))
+        new.write_bytes(FILM)
+        mount.wait()
+    assert sorted(simhost.files("xvs")) == ["film.mp4", "new.mp4"]

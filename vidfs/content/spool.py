@@ -48,7 +48,7 @@ def spool_errors() -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
-        raise
+        raise SpoolDamagedError("its bytes, or the spool itself, are missing") from None
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise SpoolFullError("the disk of the spool is full") from None
@@ -201,12 +201,8 @@ class SpoolFile:
 
 def _open(path: Path) -> int:
     """Errors: SpoolDamagedError if the journal knows of a file that isn't there."""
-    try:
+    with spool_errors():
         return os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        raise SpoolDamagedError("its bytes are missing from the spool") from None
-    except OSError as error:
-        raise SpoolError(f"the spool: {error.strerror}") from error
 
 
 def _sync(fd: int, directory: Path, map_path: Path | None) -> None:
@@ -268,13 +264,10 @@ class Spool:
         return self._directory / str(job_id)
 
     def create(self, job_id: int) -> SpoolFile:
-        try:
-            with spool_errors():
-                fd = os.open(
-                    self.path_of(job_id), os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600
-                )
-        except FileNotFoundError:
-            raise SpoolDamagedError("the spool's directory is gone") from None
+        with spool_errors():
+            fd = os.open(
+                self.path_of(job_id), os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600
+            )
         running = RunningHash(self.path_of(job_id), self._executor, sha256=self._sha256)
         self._running[job_id] = running
         return SpoolFile(self.path_of(job_id), fd, running)
@@ -308,7 +301,7 @@ class Spool:
         try:
             with spool_errors():
                 patch = Patch.load(self._map_path_of(job_id), os.fstat(fd).st_size)
-        except (SpoolError, FileNotFoundError):
+        except SpoolError:
             os.close(fd)
             raise SpoolDamagedError("which of its bytes are in the spool is not known") from None
         return SpoolFile(sparse_path, fd, patch=patch)
@@ -371,7 +364,5 @@ class Spool:
                     abandon_on_cancel=True,
                     limiter=self._seal_limit,
                 )
-        except FileNotFoundError:
-            raise SpoolDamagedError("its bytes are missing from the spool") from None
         finally:
             stopped.set()

@@ -21,7 +21,7 @@ from typing import TypeVar
 
 import trio
 
-from vidfs.content.spool import Spool
+from vidfs.content.spool import Spool, spool_errors
 from vidfs.content.throttle import Throttle
 from vidfs.content.upload_target import Journal, UploadPlan, UploadTarget
 from vidfs.errors import (
@@ -32,6 +32,7 @@ from vidfs.errors import (
     SpoolError,
     SpoolFullError,
     TransientHostError,
+    UploadDamagedError,
     UploadLostError,
     UploadRefusedError,
     VidfsError,
@@ -481,12 +482,15 @@ class UploadQueue:
             job.not_before = self._clock() + RIVAL_PAUSE_S
             return False
         path = self._spool.path_of(job.id)
-        if not path.exists() or path.stat().st_size != job.size_bytes:
+        with spool_errors():
+            size_bytes = path.stat().st_size
+        if size_bytes != job.size_bytes:
             raise SpoolDamagedError("its bytes in the spool are not those that were closed")
         job.state, job.attempts, job.reason = JobState.SENDING, job.attempts + 1, ""
         job.sent_folder, job.sent_title = folder, title
         job.sent_at = job.attempt_at = self._clock()
         job.sent_bytes, job.body_out, job.searched_since = 0, twin is not None, 0.0
+        job.fields, job.cloned = plan.options.to_fields(), twin is not None
         self._journal.save(job, durable=True)
         self._notify()
         attempt = self._upload(job, plan, scope) if twin is None else self._clone(job, plan, twin)
@@ -540,7 +544,7 @@ class UploadQueue:
         """Instead of sending bytes that the account has: the rest is `confirm`'s to mend."""
         with trio.fail_after(_CALL_DEADLINE_S):
             code = await self._host.begin_clone(twin.code, title=plan.title, folder=plan.folder)
-        job.late_fields, job.sent_bytes = plan.options.to_fields(), job.size_bytes
+        job.sent_bytes = job.size_bytes
         log.info("upload %d: the host made it of %s", job.id, twin.code)
         return UploadReceipt(code=code)
 
@@ -561,13 +565,19 @@ class UploadQueue:
         )
 
     def _send_anew(self, job: Job, error: UploadLostError) -> None:
-        """The host has nothing of what it accepted. Should that turn up after all, it goes."""
+        """What the host accepted isn't there, or isn't that. Should it turn up, or as soon as
+        a good copy is there, it goes."""
         assert job.code is not None
         log.warning("upload %d is sent again: %s", job.id, error)
         job.obsolete.append(job.code)
         job.code = None
         job.reason = str(error)
         self._give_back(job)
+        if isinstance(error, UploadDamagedError):
+            job.must_upload = True
+            job.copies_damaged += 1
+            if job.copies_damaged > 1:  # no chance: a person should know
+                self.hold(job, JobState.PARKED, str(error))
 
     def _progressed(self, job: Job, scope: trio.CancelScope, sent_bytes: int) -> None:
         if self._running.get(job.id) is scope:

@@ -112,8 +112,12 @@ def answers_errno(
         except pyfuse3.FUSEError:
             raise
         except (errors.VidfsError, trio.TooSlowError) as error:
-            log.debug("%s: %s", handler.__name__, error)
-            raise pyfuse3.FUSEError(errno_for(error)) from None
+            number = errno_for(error)
+            # The host's errors are told elsewhere; those of the local disk are told here alone.
+            is_disk = isinstance(error, errors.SpoolError) and number == errno.EIO
+            level = logging.WARNING if is_disk else logging.DEBUG
+            log.log(level, "%s: %s", handler.__name__, error)
+            raise pyfuse3.FUSEError(number) from None
         except Exception as error:
             number = errno_for(error)
             if number == errno.EIO:

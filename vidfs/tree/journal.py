@@ -16,10 +16,10 @@ from vidfs.types import Inode, Job, JobState, NodeKind
 
 _COLUMNS = (
     "inode, state, clean, size, sha1, sha256, attempts, reason, not_before, sent_folder,"
-    " sent_title, sent_at, code, obsolete, successor"
+    " sent_title, sent_at, code, obsolete, successor, fields, cloned"
 )
 _BOOT = "boot"
-_MARKS = ",".join("?" * 15)
+_MARKS = ",".join("?" * 17)
 _ASSIGNMENTS = ", ".join(f"{name.strip()}=?" for name in _COLUMNS.split(","))
 
 
@@ -105,16 +105,18 @@ def _to_row(job: Job) -> tuple[object, ...]:
         job.inode, job.state.value, int(job.clean), job.size_bytes, job.sha1, job.sha256,
         job.attempts, job.reason, job.not_before, job.sent_folder, job.sent_title, job.sent_at,
         job.code, json.dumps(job.obsolete), job.successor,
+        json.dumps(job.fields), int(job.cloned),
     )  # fmt: skip
 
 
 def _to_job(row: Sequence[object]) -> Job:
     (id_, inode, state, clean, size, sha1, sha256, attempts, reason, not_before, sent_folder,
-     sent_title, sent_at, code, obsolete, successor) = row  # fmt: skip
+     sent_title, sent_at, code, obsolete, successor, fields, cloned) = row  # fmt: skip
     return Job(
         id=id_, inode=inode, state=JobState(state), clean=bool(clean),  # type: ignore[arg-type]
         size_bytes=size, sha1=sha1, sha256=sha256, attempts=attempts,  # type: ignore[arg-type]
         reason=reason, not_before=not_before, sent_folder=sent_folder,  # type: ignore[arg-type]
         sent_title=sent_title, sent_at=sent_at, code=code,  # type: ignore[arg-type]
         obsolete=json.loads(str(obsolete)), successor=successor,  # type: ignore[arg-type]
+        fields=json.loads(str(fields)), cloned=bool(cloned),
     )  # fmt: skip

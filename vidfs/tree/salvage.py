@@ -76,7 +76,12 @@ def _take_over(path: Path, new: sqlite3.Connection) -> None:
     try:
         for (table,) in new.execute("SELECT name FROM sqlite_schema WHERE type='table'").fetchall():
             if table not in _ASKED_ANEW:
-                columns = [row[1] for row in new.execute(f"PRAGMA table_info({table})")]
+                # It may be an older version's. The key stays in front: `_readable` counts on it.
+                had = {name for (name,) in _readable(old, f"pragma_table_info('{table}')", "name")}
+                known = [row[1] for row in new.execute(f"PRAGMA table_info({table})")]
+                columns = [name for name in known if name in had]
+                if not columns:
+                    continue
                 marks = ",".join("?" * len(columns))
                 names = ",".join(columns)
                 new.executemany(

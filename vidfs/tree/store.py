@@ -23,7 +23,7 @@ from vidfs.errors import NewerCatalogueError, SpoolDamagedError, SpoolError, Spo
 from vidfs.tree.node import Node, SizeSource
 from vidfs.types import ROOT_INODE, FolderId, Inode, NodeKind
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 _OLDEST_READABLE = 1  # by a command that only looks: it needs no table that came later
 
 _SCHEMA = """
@@ -121,7 +121,14 @@ CREATE TABLE folder_move (
 ) WITHOUT ROWID
 """
 
-_UPGRADES = {1: _FOLDER_MOVE}
+_JOB_FIELDS = """
+-- Settings that the attempt under way is to leave at the host: JSON, name to value.
+ALTER TABLE job ADD COLUMN fields TEXT NOT NULL DEFAULT '{}';
+-- Whether the host makes the file of another that it has; 0: its bytes are sent.
+ALTER TABLE job ADD COLUMN cloned INTEGER NOT NULL DEFAULT 0
+"""
+
+_UPGRADES = {1: _FOLDER_MOVE, 2: _JOB_FIELDS}
 """By version: what makes the next version of it."""
 
 _CHANGED = "changed"  # meta: inodes of folders that commands changed
@@ -291,7 +298,8 @@ class Store:
                 )
                 version = 1
             for older in range(version, SCHEMA_VERSION):
-                self.db.execute(_UPGRADES[older])
+                for statement in _UPGRADES[older].split(";\n"):
+                    self.db.execute(statement)
             self.db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
 
     def close(self) -> None:

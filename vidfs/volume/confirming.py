@@ -16,6 +16,7 @@ from vidfs.errors import (
     HostNotFoundError,
     HostServerError,
     MoveAbilityError,
+    UploadDamagedError,
     UploadLostError,
 )
 from vidfs.hosts.api import RemoteFile, VideoHost
@@ -23,7 +24,7 @@ from vidfs.tree.names import title_for_rename
 from vidfs.tree.node import Node
 from vidfs.tree.tree import Tree
 from vidfs.types import FileCode, FolderId, Inode, Job, NodeKind
-from vidfs.volume.inheritance import find_late_fields
+from vidfs.volume.inheritance import find_missing_fields
 from vidfs.volume.trash import Trash
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,16 @@ def title_of(node: Node, default_extension: str) -> str:
     if node.given is None:
         return node.title
     return title_for_rename(node.given, node.title, default_extension)
+
+
+def _check_copy(job: Job, info: RemoteFile) -> None:
+    """Errors: UploadDamagedError if the host has other bytes than were sent.
+
+    Conversion changes bytes too, but not without their number.
+    """
+    hashes_differ = info.sha1 is not None and job.sha1 is not None and info.sha1 != job.sha1
+    if hashes_differ and info.size_bytes == job.size_bytes:
+        raise UploadDamagedError("the host's copy has another sha1 than what was sent")
 
 
 class Confirmer:
@@ -89,6 +100,7 @@ class Confirmer:
         assert job.code is not None
         info = await self._find_info(job.code)
         if info is not None:
+            _check_copy(job, info)
             self._tree.record_info(node, info)
         elif not await self._is_listed(job, node):
             # Some say nothing for a while; some said yes and kept nothing (API_FACTS §2.4).
@@ -103,7 +115,7 @@ class Confirmer:
         title, parent = title_of(node, self._default_extension), self._tree.get(node.parent)
         new_title = title if title != seen_title else None
         new_folder = FolderId(parent.remote or "") if parent.remote != seen_folder else None
-        fields = find_late_fields(self._host, job, info)
+        fields = find_missing_fields(self._host, job, info)
         if new_title is None and new_folder is None and not fields:
             return place
         if new_folder is not None and not self._host.capabilities.move_file:
@@ -115,7 +127,7 @@ class Confirmer:
             if time.time() - (job.sent_at or 0.0) > _NEW_FILE_UNKNOWN_S:
                 raise
             raise HostServerError("the host doesn't know its new file yet") from None
-        job.late_fields = {}
+        job.fields = {}
         if new_title is not None:
             self._tree.record_title(node, new_title)
         return place

@@ -42,14 +42,16 @@ async def find_twin(tree: Tree, host: VideoHost, job: Job) -> RemoteFile | None:
     return next((info for info in infos.values() if info.readable), None)
 
 
-def find_late_fields(host: VideoHost, job: Job, info: RemoteFile | None) -> dict[str, str]:
-    """What a clone is to bear and doesn't: it has what the file had that it was made of."""
+def find_missing_fields(host: VideoHost, job: Job, info: RemoteFile | None) -> dict[str, str]:
+    """What the new file is to bear and doesn't: a clone has what the file had that it was made
+    of, and a host may ignore what it was sent. What it doesn't tell of what was sent is taken
+    as heard."""
     shown = info.extra if info is not None else {}
     can = host.capabilities.edit_fields
     return {
         name: value
-        for name, value in job.late_fields.items()
-        if name in can and shown.get(name) != value
+        for name, value in job.fields.items()
+        if name in can and shown.get(name, None if job.cloned else value) != value
     }
 
 

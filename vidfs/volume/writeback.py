@@ -37,7 +37,8 @@ from vidfs.volume.trash import Trash
 
 log = logging.getLogger(__name__)
 
-_UNSYNCED = frozenset({JobState.SEALED, JobState.WRITING})  # bytes may not be on disk yet
+# Bytes may not be on disk yet.
+_UNSYNCED = frozenset({JobState.SEALED, JobState.WRITING, JobState.LOCAL})
 _INTERRUPTED = "interrupted while it was being written: the bytes so far are kept"
 _MACHINE_DOWN = (
     "the machine went down before its bytes were on disk for certain: look at it, then retry"

@@ -116,6 +116,17 @@ def test_a_file_whose_folder_is_lost_goes_to_the_root_with_its_bytes(path: Path)
     assert store.load_node(Inode(6)) is None, "the host is asked for it"
 
 
+def test_a_damaged_catalogue_of_an_older_version_is_taken_over_too(path: Path) -> None:
+    store = Store(path)
+    job = SqlJournal(store).create(Inode(5), JobState.QUEUED)
+    store.db.execute("ALTER TABLE job DROP COLUMN fields")
+    store.db.execute("PRAGMA user_version=2")
+    store.close()
+    damage_mark(path).touch()
+    store, _ = open_catalogue(path)
+    assert [found.id for found in SqlJournal(store).load()] == [job.id]
+
+
 def test_what_is_no_catalogue_at_all_is_kept_beside_a_new_one(path: Path) -> None:
     path.write_bytes(b"this is not SQLite at all, but somebody may want it" * 100)
     before = path.read_bytes()

@@ -194,8 +194,9 @@ def test_bytes_that_were_still_being_sealed_wait_for_a_person(
     assert rig.at_host() == {}
 
 
+@pytest.mark.parametrize("name", ["a.mp4", "a.mp4.part"])
 def test_a_power_cut_after_a_stop_in_good_order_tears_nothing(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     synced: set[str] = set()
     fsync = os.fsync
@@ -206,11 +207,16 @@ def test_a_power_cut_after_a_stop_in_good_order_tears_nothing(
 
     async def one() -> None:
         async with rig.open(gentle=False):
-            await write_open(rig, "a.mp4", b"film", flushed=True)
+            await write_open(rig, name, b"film", flushed=True)
+            if name.endswith(".part"):
+                rig.volume.files.release_all()
+                assert states(rig.volume) == [JobState.LOCAL]
             monkeypatch.setattr(os, "fsync", note)
 
     async def two() -> None:
         async with rig.open() as volume:
+            if name != "a.mp4":
+                await volume.rename(ROOT_INODE, name, ROOT_INODE, "a.mp4", replace=True)
             assert await volume.wait_uploads() == 0
 
     run(one)

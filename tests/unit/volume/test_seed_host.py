@@ -155,6 +155,35 @@ def test_a_clone_whose_answer_is_lost_is_not_made_twice(rig: Rig) -> None:
     run(main)
 
 
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_rewrite_while_the_clone_is_made_leaves_the_new_bytes_only(rig: Rig, when: str) -> None:
+    host = rig.host
+
+    async def main() -> None:
+        async with rig.open() as volume:
+            folder = await volume.make_folder(ROOT_INODE, "Films")
+            asked, go = trio.Event(), trio.Event()
+
+            async def hold() -> None:
+                asked.set()
+                await go.wait()
+
+            host.on("clone_file", hold, when=when)
+            await rig.write("a.mp4", b"film", parent=folder.inode)
+            await asked.wait()
+            await rig.write("a.mp4", b"newer", parent=folder.inode)
+            go.set()
+            assert await volume.wait_uploads() == 0
+            at = FolderId(volume.tree.get(folder.inode).remote or "")
+            kept = [s for s in host.stored.values() if not s.file.title.startswith(TRASH_PREFIX)]
+            assert [(s.file.folder, s.content) for s in kept] == [(at, b"newer")]
+            await volume.refresh("/Films")
+            assert entries(volume, folder.inode) == ["a.mp4"]
+            assert not list(volume.writeback.queue.jobs)
+
+    run(main)
+
+
 # --- abilities are remembered ---
 
 

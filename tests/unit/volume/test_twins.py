@@ -119,6 +119,93 @@ def test_killed_while_the_host_copies_it_is_found_there(rig: Rig) -> None:
     assert rig.host.calls["begin_clone"] == rig.host.calls["upload"] == 1
 
 
+def test_killed_before_a_copy_has_its_settings_it_gets_them_after_the_restart(rig: Rig) -> None:
+    options = UploadOptions(public=True, tags=("a", "b"))
+
+    async def main() -> None:
+        async with rig.open(gentle=False, upload_options=options):
+            await send_first(rig)
+            asked = trio.Event()
+
+            async def hang() -> None:
+                asked.set()
+                await trio.sleep_forever()
+
+            rig.host.on("edit_file", hang)
+            await rig.write("b.mp4", FILM)
+            await asked.wait()
+        async with rig.open() as volume:  # configured otherwise by now: that is for new files
+            assert await volume.wait_uploads() == 0
+
+    run(main)
+    [clone] = [s.file for s in rig.host.stored.values() if s.file.title == "b.mp4"]
+    assert clone.extra == {"public": "1", "tags": "a, b"}
+
+
+def test_settings_that_the_host_ignores_at_an_upload_are_set_afterwards(rig: Rig) -> None:
+    async def ignore() -> None:
+        for code in rig.host.stored:
+            rig.host.change(code, extra={"public": "0", "adult": "0"})
+
+    rig.host.on("upload", ignore, when="after")
+
+    async def main() -> None:
+        async with rig.open(upload_options=UploadOptions(public=True, tags=("a",))):
+            await send_first(rig)
+
+    run(main)
+    [stored] = rig.host.stored.values()
+    # What it doesn't tell (the tags) is taken as heard.
+    assert stored.file.extra == {"public": "1", "adult": "0"}
+    assert rig.host.calls["edit_file"] == 1
+
+
+def damage(rig: Rig, times: int) -> None:
+    """Let the host's copy of the next *times* uploads have other bytes than were sent."""
+
+    async def flip() -> None:
+        code = list(rig.host.stored)[-1]
+        rig.host.change(code, sha1="0" * 40)
+
+    rig.host.on("upload", *[flip] * times, when="after")
+
+
+def test_a_copy_with_another_hash_is_sent_again_and_goes(rig: Rig) -> None:
+    rig.host.add("a.mp4", b"older")
+    damage(rig, 1)
+
+    async def main() -> None:
+        async with rig.open() as volume:
+            await rig.write("a.mp4", FILM)
+            assert await volume.wait_uploads() == 0
+
+    run(main)
+    assert rig.host.calls["upload"] == 2
+    assert rig.at_host() == {"a.mp4": FILM}
+
+
+def test_a_host_whose_copies_are_always_others_is_no_place_for_the_only_one(rig: Rig) -> None:
+    older = rig.host.add("a.mp4", b"older")
+    damage(rig, 3)
+
+    async def main() -> None:
+        async with rig.open() as volume:
+            await rig.write("a.mp4", FILM)
+            assert await volume.wait_uploads() == 1
+            [upload] = volume.status().uploads
+            assert (upload.state, "sha1" in upload.reason) == ("parked", True)
+            assert older in rig.host.stored
+            assert await rig.read("a.mp4") == FILM
+            assert volume.retry() == 1
+            assert await volume.wait_uploads() == 1
+            assert rig.host.calls["upload"] == 3
+            assert volume.retry() == 1
+            assert await volume.wait_uploads() == 0
+
+    run(main)
+    assert rig.at_host() == {"a.mp4": FILM}
+
+
 def test_rewritten_while_the_host_copies_it_leaves_one_file(rig: Rig) -> None:
 
     async def main() -> None:
