@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -144,6 +147,39 @@ def test_a_mount_never_hangs_after_its_daemon_was_killed(
         )
         assert "not connected" in looked.stderr
         assert maker.wait(5) != 0
+
+
+def test_a_daemon_that_is_stopped_leaves_nobody_waiting_in_the_kernel(
+    simhost: Simhost, mounted: Mounted, vidfs: Program
+) -> None:
+    """The mv holds the root while it waits for the folder that the mkdir holds: the daemon can't
+    know of it, and its news of the root waits for the mv."""
+    simhost.add_file("xvs", "x.mp4", b"film")
+    simhost.add_file("xvs", "y.mp4", b"film", folder="A")
+    with mounted("xvs") as mount:
+        assert sorted(path.name for path in mount.path.rglob("*")) == ["A", "x.mp4", "y.mp4"]
+        simhost.fault("xvs:folder/create:hang")
+        inside = mount.path / "A"
+        maker = subprocess.Popen(["mkdir", inside / "d"], stderr=subprocess.PIPE, text=True)
+        until(lambda: simhost.calls("xvs").get("folder/create"), "the call that hangs")
+        mover = subprocess.Popen(["mv", mount.path / "x.mp4", inside], stderr=subprocess.DEVNULL)
+        time.sleep(0.3)  # for the mover to wait in the kernel
+        simhost.add_file("xvs", "new.mp4", b"film")
+        vidfs.ok("refresh", str(mount.path))
+        time.sleep(0.3)  # for the kernel to be told of the new file
+        pid = mount.pid
+        os.kill(pid, signal.SIGTERM)
+        assert "not connected" in maker.communicate(timeout=10)[1]
+        assert mover.wait(10) != 0
+        until(lambda: not is_running(pid), "the daemon's end", timeout_s=10)
+        assert not mount.is_mounted()
+
+
+def is_running(pid: int) -> bool:
+    """Whether a thread of that process is left, which may be one that no signal reaches."""
+    with suppress(OSError):
+        return any(Path(f"/proc/{pid}/task").iterdir())
+    return False
 
 
 def test_what_appeared_while_a_folder_was_busy_is_seen_afterwards(

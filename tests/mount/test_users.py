@@ -95,6 +95,14 @@ def test_the_umask_keeps_others_out(simhost: Simhost, mounted: Mounted, open_dir
         assert not nobody("cat a.mp4", mount.path)[0]
 
 
+def test_allow_root_lets_nobody_else_in(simhost: Simhost, mounted: Mounted, open_dir: Path) -> None:
+    simhost.add_file("xvs", "a.mp4", b"film")
+    with mounted("xvs", where=open_dir / "mnt", allow_root=True, umask="022") as mount:
+        assert (mount.path / "a.mp4").read_bytes() == b"film"
+        for script in ("ls", "cat a.mp4", "echo x > b.mp4"):
+            assert not nobody(script, mount.path)[0], script
+
+
 @pytest.fixture
 def nobodys(simhost: Simhost, open_dir: Path) -> NobodysProgram:
     config = open_dir / "config.toml"

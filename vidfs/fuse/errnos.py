@@ -103,10 +103,17 @@ def errno_for(error: BaseException) -> int:
 def answers_errno(
     handler: Callable[Concatenate[S, P], Coroutine[Any, Any, R]],
 ) -> Callable[Concatenate[S, P], Coroutine[Any, Any, R]]:
-    """Let only `FUSEError` (and trio's cancellation) out of *handler*."""
+    """Let only `FUSEError` out of *handler*: every request gets an answer.
+
+    Also when it is cancelled, with the main loop that took it: a request without an answer holds
+    its folder in the kernel, and whoever waits for that folder. The next checkpoint of the task
+    tells it again that it is cancelled.
+    """
 
     @functools.wraps(handler)
     async def guarded(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        if getattr(self, "is_stopping", False):
+            raise pyfuse3.FUSEError(errno.ENOTCONN)
         try:
             return await handler(self, *args, **kwargs)
         except pyfuse3.FUSEError:
@@ -118,6 +125,8 @@ def answers_errno(
             level = logging.WARNING if is_disk else logging.DEBUG
             log.log(level, "%s: %s", handler.__name__, error)
             raise pyfuse3.FUSEError(number) from None
+        except trio.Cancelled:
+            raise pyfuse3.FUSEError(errno.ENOTCONN) from None
         except Exception as error:
             number = errno_for(error)
             if number == errno.EIO:

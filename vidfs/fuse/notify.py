@@ -2,12 +2,12 @@
 
 An invalidation of an entry waits, in the kernel, until no request about names in its folder is
 under way. Were we killed while we wait so, neither we nor whoever made that request could end: the
-mount would hang for good. So what concerns a folder with such a request is told after it.
+mount would hang for good. So what concerns a folder with such a request is told after it; and
+whoever ends the session answers requests until `finish` returns.
 Nor is the kernel told to drop the bytes of a file: that waits for reads under way, likewise. It
 drops them by itself when it asks for the attributes, which it is told to, and finds another size;
 and whoever opens the file next doesn't get to see them.
-Entries go through pyfuse3's own queue, which a thread of its own works off. Inodes are
-gathered and told in one go, in a thread of ours.
+Entries and inodes are gathered and told in one go, in a thread each.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 
 import pyfuse3
 import trio
@@ -59,6 +60,10 @@ class KernelNotifier:
         self._changed: set[Inode] = set()
         self._outdated: set[Inode] = set()  # whose bytes in the kernel's cache are older ones
         self._wake = trio.Event()
+        self._entries: dict[tuple[Inode, str], None] = {}  # to be told now
+        self._wake_entries = trio.Event()
+        self._is_stopping = False
+        self._finished = trio.Event()
 
     def serving(self, folder: int) -> _Serving:
         """While a request about names in *folder* is being served."""
@@ -72,7 +77,8 @@ class KernelNotifier:
         if parent in self._busy or _ANY in self._busy:
             self._held[parent, name] = None
         else:
-            _tell_entry(parent, name)
+            self._entries[parent, name] = None
+            self._wake_entries.set()
 
     def node_changed(self, inode: Inode, *, content: bool) -> None:
         self._changed.add(inode)
@@ -87,9 +93,21 @@ class KernelNotifier:
         return is_outdated
 
     async def run(self) -> None:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._tell_held)
-            nursery.start_soon(self._tell_changed)
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._tell_held)
+                nursery.start_soon(self._tell_changed)
+                nursery.start_soon(self._tell_entries)
+        finally:
+            self._finished.set()
+
+    async def finish(self) -> None:
+        """Returns when `run`, which was cancelled, has ended: no thread waits in the kernel.
+
+        Until then requests have to be answered; what a thread waits for may be one of them.
+        """
+        self._is_stopping = True
+        await self._finished.wait()
 
     async def _tell_held(self) -> None:
         while True:
@@ -106,18 +124,38 @@ class KernelNotifier:
             changed, self._changed = self._changed, set()
             await trio.to_thread.run_sync(_tell_all, changed)
 
+    async def _tell_entries(self) -> None:
+        while True:
+            await self._wake_entries.wait()
+            self._wake_entries = trio.Event()
+            entries, self._entries = self._entries, {}
+            await trio.to_thread.run_sync(self._tell_names, entries)
+
+    def _tell_names(self, entries: Collection[tuple[Inode, str]]) -> None:
+        for parent, name in entries:
+            if self._is_stopping:
+                return
+            _tell_entry(parent, name)
+
 
 def _tell_entry(parent: Inode, name: str) -> None:
-    pyfuse3.invalidate_entry_async(
-        pyfuse3.InodeT(parent), pyfuse3.FileNameT(os.fsencode(name)), ignore_enoent=True
-    )
+    with _logging_errors(parent, name):
+        pyfuse3.invalidate_entry(pyfuse3.InodeT(parent), pyfuse3.FileNameT(os.fsencode(name)))
 
 
 def _tell_all(changed: Collection[Inode]) -> None:
     for inode in changed:
-        try:
+        with _logging_errors(inode, "attributes"):
             pyfuse3.invalidate_inode(pyfuse3.InodeT(inode), attr_only=True)
-        except OSError as error:
-            log.debug("inode %d not invalidated: %s", inode, error)
-        except Exception:
-            log.exception("the kernel could not be told of a change")
+
+
+@contextmanager
+def _logging_errors(inode: Inode, what: str) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        pass  # the kernel doesn't know it
+    except OSError as error:
+        log.debug("%s of inode %d not invalidated: %s", what, inode, error)
+    except Exception:
+        log.exception("the kernel could not be told of a change")

@@ -62,6 +62,7 @@ class Operations(pyfuse3.Operations):
         self._volume = volume
         self._notifier = notifier
         self.begun = trio.Event()
+        self.is_stopping = False  # every request is refused
         self._replies = replies.Replies(volume.settings)
         self._folders: dict[int, _OpenFolder] = {}
         self._listings: LRUCache[Inode, _Listing] = LRUCache(

@@ -22,6 +22,8 @@ from vidfs.volume import NoListener, Volume
 _REQUESTS_MAX = 1000
 """Requests served at once: many may wait for a slow host without freezing the rest."""
 
+_TELLING_S = 5.0  # that the end waits for news to be told to the kernel
+
 _READ_AHEAD_KIB = 1024
 """Measured on 1 GiB from the chunk cache (2 cores, noise of a third). The daemon: 1 MiB 17 to 20
 ticks of processor time, 2 to 8 MiB the same. `direct_io`: the same in reads of 1 MiB; but then
@@ -84,6 +86,19 @@ def _find_reason(said: str) -> str:
     return ""
 
 
+async def _refuse_until_told(notifier: KernelNotifier) -> None:
+    """Answer what still comes, until no thread of ours waits in the kernel for such an answer.
+
+    The process could not end else, nor could who asked: the thread keeps the connection open.
+    """
+    with trio.CancelScope(shield=True, deadline=trio.current_time() + _TELLING_S):
+        async with trio.open_nursery() as nursery:
+            # one task, which never finds itself one too many
+            nursery.start_soon(pyfuse3.main, _REQUESTS_MAX, 1)
+            await notifier.finish()
+            nursery.cancel_scope.cancel()
+
+
 async def run_fuse(
     volume: Volume, mountpoint: str, options: set[str], *, on_mounted: Callable[[], None]
 ) -> None:
@@ -108,8 +123,12 @@ async def run_fuse(
             nursery.start_soon(notifier.run)
             nursery.start_soon(_enlarge_read_ahead, mountpoint, operations.begun)
             on_mounted()
-            await pyfuse3.main(max_tasks=_REQUESTS_MAX)
-            nursery.cancel_scope.cancel()
+            try:
+                await pyfuse3.main(max_tasks=_REQUESTS_MAX)
+            finally:
+                nursery.cancel_scope.cancel()
+                operations.is_stopping = True
+                await _refuse_until_told(notifier)
     finally:
         # After an unmount from outside this only frees what the session held.
         pyfuse3.close(unmount=True)

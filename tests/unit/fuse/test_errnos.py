@@ -58,6 +58,8 @@ def test_of_a_group_the_telling_error_counts() -> None:
 
 
 class Handlers:
+    is_stopping = False
+
     def __init__(self, body: Callable[[], Awaitable[int]]) -> None:
         self.body = body
 
@@ -109,13 +111,24 @@ def test_an_answer_passes() -> None:
     assert trio.run(Handlers(body).handler) == 42
 
 
-def test_cancellation_passes_untouched() -> None:
+def test_a_request_that_is_cancelled_is_answered() -> None:
     async def main() -> None:
         with trio.move_on_after(0) as scope:
-            await Handlers(trio.sleep_forever).handler()
+            with pytest.raises(pyfuse3.FUSEError) as raised:
+                await Handlers(trio.sleep_forever).handler()
+            assert raised.value.errno == errno.ENOTCONN
+            await trio.sleep_forever()  # the loop that took it: it is told once more
         assert scope.cancelled_caught
 
     trio.run(main)
+
+
+def test_a_session_that_ends_refuses_every_request() -> None:
+    handlers = Handlers(trio.sleep_forever)
+    handlers.is_stopping = True
+    with pytest.raises(pyfuse3.FUSEError) as raised:
+        trio.run(handlers.handler)
+    assert raised.value.errno == errno.ENOTCONN
 
 
 def test_what_is_unforeseen_is_logged_and_what_is_foreseen_is_not(

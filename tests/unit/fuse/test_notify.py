@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import pyfuse3
 import pytest
 import trio
@@ -11,11 +14,18 @@ from vidfs.fuse import notify
 from vidfs.fuse.notify import KernelNotifier
 from vidfs.types import Inode
 
+T = TypeVar("T")
+
 
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, str]]:
     told: list[tuple[int, str]] = []
     monkeypatch.setattr(notify, "_tell_entry", lambda parent, name: told.append((parent, name)))
+
+    async def run_at_once(function: Callable[[T], None], argument: T) -> None:
+        function(argument)
+
+    monkeypatch.setattr(trio.to_thread, "run_sync", run_at_once)
     return told
 
 
@@ -37,6 +47,7 @@ def test_a_folder_that_is_asked_about_is_told_of_when_the_request_is_over(
             await settle()
             assert sorted(told) == [(5, "a"), (7, "b")]
             notifier.entry_changed(Inode(5), "c", None)
+            await settle()
             assert told[-1] == (5, "c")
             nursery.cancel_scope.cancel()
 
