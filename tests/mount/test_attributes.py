@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import subprocess
+import time
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -96,6 +97,11 @@ def test_all_attributes_of_a_folder_take_no_call_per_file(
             assert get(folder / names[7], "download").startswith("http")
         if can.thumbnails:
             assert get(folder / names[7], "thumbnail").startswith("http")
+        if can.encodings:
+            due = {"transcode_at": time.time() + 60}
+            code = get(folder / names[7], "code")
+            simhost.request("PATCH", f"{dialect}/files/{code}", due)
+            assert get(folder / names[7], "encoding")
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)

@@ -213,6 +213,10 @@ class FakeHost:
     async def list_new_files(self, since: float) -> Sequence[RemoteFile]:
         return []
 
+    async def find_encoding(self, code: FileCode) -> str:
+        await self._begin("find_encoding")
+        return ""
+
     async def find_thumbnail(self, code: FileCode) -> str | None:
         await self._begin("find_thumbnail")
         return None

@@ -318,4 +318,7 @@ class VideoHost(Protocol):
     async def find_thumbnail(self, code: FileCode) -> str | None:
         """Address of the host's picture of a file, by a call of its own; None: it has none."""
 
+    async def find_encoding(self, code: FileCode) -> str:
+        """How far the conversions of a file are, in words, by a call of its own; "": none."""
+
     async def aclose(self) -> None: ...

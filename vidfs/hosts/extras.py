@@ -53,6 +53,11 @@ class Encoding:
     retries: int | None = None
     updated: str = ""
 
+    def describe(self) -> str:
+        """`ENCODING h 15 %`"""
+        progress = "" if self.progress is None else f"{self.progress * 100:.0f} %"
+        return " ".join(filter(None, (self.status, self.quality, progress)))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteUpload:

@@ -555,6 +555,10 @@ class OpenloadClient:
     def _parse_rows(envelope: Envelope, *, call: str) -> list[dict[str, Any]]:
         return decode_rows(envelope.result, dict[str, Any], call)
 
+    async def find_encoding(self, code: FileCode) -> str:
+        """How far the conversions of a file are, in words."""
+        return ", ".join(encoding.describe() for encoding in await self.list_encodings(code))
+
     async def find_thumbnail(self, code: FileCode) -> str | None:
         """Address of the host's picture of a file."""
         call = "file/getsplash"

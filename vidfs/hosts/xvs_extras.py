@@ -186,6 +186,10 @@ class XvsExtras:
         row = rows[0] if rows else {}
         return {name: text for name in _PICTURES if (text := to_text(row.get(name)))}
 
+    async def find_encoding(self, code: FileCode) -> str:
+        """How far the conversions of a file are, in words."""
+        return ", ".join(encoding.describe() for encoding in await self.list_encodings(code))
+
     async def find_thumbnail(self, code: FileCode) -> str | None:
         """Address of the host's picture of a file."""
         if self._session.dialect.image_call is not None:

@@ -162,6 +162,8 @@ class Attributes:
                     return (await self._host.open_link(code)).url
                 if field == "thumbnail" and can.thumbnails:
                     return await self._host.find_thumbnail(code)
+                if field == "encoding" and can.encodings:
+                    return await self._host.find_encoding(code)
         except HostNotFoundError:
             pass
         return None
