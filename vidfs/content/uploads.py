@@ -553,12 +553,13 @@ class UploadQueue:
 
         Two files of one title and size whose answers are both lost can't be told apart where
         the host tells no hash: each would be taken for the other. So the second isn't sent
-        before the first's outcome is known.
+        before the first's outcome is known, or waits for a person.
         """
         loose = self._target.loose_title
         return any(
             other is not job
             and other.outcome_unknown
+            and other.state is not JobState.PARKED
             and other.sent_folder == folder
             and loose(other.sent_title or "") == loose(title)
             for other in self._jobs.values()

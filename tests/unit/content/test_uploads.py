@@ -17,6 +17,7 @@ from vidfs.content.spool import Sealed, Spool
 from vidfs.content.upload_target import UploadPlan
 from vidfs.content.uploads import OUTCOME_GRACE_S, UploadQueue
 from vidfs.errors import (
+    AccessDeniedError,
     HostServerError,
     HostUnreachableError,
     OutcomeUnknownError,
@@ -262,6 +263,27 @@ def test_an_unknown_outcome_keeps_no_other_upload_waiting(bench: Bench) -> None:
             bench.queue.seal(bench.write(b"other", inode=Inode(8)))
             await bench.queue.wait_until(lambda: Inode(8) in bench.target.recorded)
             assert trio.current_time() < OUTCOME_GRACE_S / 3
+            await bench.until_idle()
+
+    run(main)
+    assert bench.contents() == sorted([CONTENT, b"other"])
+
+
+def test_a_parked_unknown_outcome_keeps_no_upload_of_its_name_waiting(bench: Bench) -> None:
+    bench.target.titles = {INODE: "a.mp4", Inode(8): "a.mp4"}
+    bench.host.on("store", raising(OutcomeUnknownError("no answer")))
+    bench.host.on("list_folder", raising(AccessDeniedError("not ours")))
+
+    async def main() -> None:
+        async with bench.running():
+            first = bench.write()
+            bench.queue.seal(first)
+            await bench.queue.wait_until(lambda: first.state is JobState.PARKED)
+            bench.queue.seal(bench.write(b"other", inode=Inode(8)))
+            with trio.fail_after(60):
+                await bench.until_idle()
+            assert bench.contents() == [b"other"]
+            bench.queue.retry(first)
             await bench.until_idle()
 
     run(main)
