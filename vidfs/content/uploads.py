@@ -142,15 +142,17 @@ class UploadQueue:
     def reopen(self, job: Job) -> None:
         """*job*'s bytes are about to change. Errors: SpoolError: then they mustn't.
 
-        A row that still said "closed" would let half a file be sent after a restart.
+        A row that still said "closed" would let half a file be sent after a restart; one that
+        may be sent as it is, after a power cut.
         """
+        was_sealed = job.state not in (JobState.WRITING, JobState.LOCAL, JobState.SEALED)
         before = job.state, job.reason, job.clean
         if job.state is not JobState.WRITING:
             self.withdraw(job)
         job.state, job.reason, job.clean = JobState.WRITING, "", False
         job.sha1 = job.sha256 = None
         try:
-            self._journal.save(job)
+            self._journal.save(job, durable=was_sealed)
         except SpoolError:
             job.state, job.reason, job.clean = before
             if job.state in _DRIVEN:
@@ -339,7 +341,8 @@ class UploadQueue:
                 self._check_size(job)
                 await _step(scope, self._target.complete(job))
                 sealed = await _step(scope, self._spool.seal(job.id))
-                if job.size_bytes and sealed.size_bytes != job.size_bytes:
+                is_torn = bool(job.size_bytes) and sealed.size_bytes != job.size_bytes
+                if is_torn or job.sha1 not in (None, sealed.sha1):
                     raise SpoolDamagedError("the spool holds other bytes than were closed")
                 job.size_bytes = sealed.size_bytes
                 job.sha1, job.sha256 = sealed.sha1, sealed.sha256

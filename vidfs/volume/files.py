@@ -388,7 +388,14 @@ class Files:
             else:
                 local = await self._get_writable(node)
         self._writeback.begin_write(local)
-        local.file.truncate(size_bytes)
+        try:
+            local.file.truncate(size_bytes)
+        except SpoolError:
+            # Of a file that is not all here, which of its bytes count may not be written down.
+            local.is_short = local.is_short or local.file.patch is not None
+            if local.writers == 0:
+                self._writeback.closed(local)
+            raise
         local.is_short = local.is_short and size_bytes > 0
         self._tree.set_mtime(node, time.time_ns())
         for handle in self._handles.values():

@@ -175,6 +175,8 @@ class Writeback:
             # stays as it was: other bytes than those are not sent by a `retry` either.
             self._cut_off(node, job, job.size_bytes, _MACHINE_DOWN)
         elif job.state is not JobState.WRITING:
+            if was_cut_off and job.state is JobState.QUEUED:
+                job.state = JobState.SEALED  # not sent before its hash was compared
             # A rename, and what it means for the bytes, are two steps.
             stays = file.size_bytes == 0 or self._stays_local(node.name)
             movable = job.state in (JobState.LOCAL, JobState.SEALED, JobState.QUEUED)

@@ -73,6 +73,43 @@ def test_a_file_that_cannot_be_removed_is_still_there_and_still_goes_up(
     run(main)
 
 
+@pytest.mark.parametrize("queued", [True, False])
+def test_a_truncation_that_fails_keeps_the_file_on_its_way(
+    rig: Rig, queued: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A film of which a part is at the host waits for a person: which part may not be known."""
+
+    def full(size_bytes: int) -> None:
+        raise SpoolFullError("full")
+
+    async def main() -> None:
+        rig.host.on("upload", raising(HostUnreachableError("away")))
+        if not queued:
+            rig.host.add("a.mp4", b"film")
+        async with rig.open() as volume:
+            if queued:
+                await rig.write("a.mp4", b"film")
+            await volume.ensure_listed(ROOT_INODE)
+            attr = await volume.lookup(ROOT_INODE, "a.mp4")
+            assert attr is not None
+            node = volume.tree.get(attr.inode)
+            if not queued:
+                await volume.files.truncate(node, 3)
+            local = volume.writeback.find(attr.inode)
+            assert local is not None
+            with monkeypatch.context() as patched:
+                patched.setattr(local.file, "truncate", full)
+                with pytest.raises(SpoolFullError):
+                    await volume.files.truncate(node, 2)
+            assert await volume.wait_uploads() == (0 if queued else 1)
+            if not queued:
+                volume.retry()
+                assert await volume.wait_uploads() == 0
+
+    run(main)
+    assert rig.at_host() == {"a.mp4": b"film" if queued else b"fil"}
+
+
 def test_a_file_that_cannot_be_replaced_leaves_both_as_they_were(rig: Rig, disk: Disk) -> None:
     async def main() -> None:
         async with rig.open() as volume:

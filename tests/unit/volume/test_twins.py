@@ -26,6 +26,7 @@ SETS = [frozenset({"title", "folder"}), frozenset({"title"}), frozenset({"folder
 @pytest.fixture
 def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rig:
     monkeypatch.setattr(uploads, "OUTCOME_GRACE_S", 0.3)
+    monkeypatch.setattr(uploads, "ANSWER_GRACE_S", 0.3)
     rig = Rig(tmp_path)
     rig.host = FakeHost(clone=True, clone_sets=SETS[0])
     rig.host.clock = time.time
