@@ -38,6 +38,7 @@ CONTROL_XATTR = "user.vidfs.control"
 
 _STALE_LAYERS_MAX = 10
 _ANSWER_S = 3.0  # that a daemon may take to answer what it knows without asking a host
+_READ_S = 0.2  # for what a child said already
 
 Condition = Literal["alive", "dead", "silent"]
 
@@ -339,8 +340,10 @@ def _ask_in_children(program: str, mountpoints: Iterable[str]) -> dict[str, byte
     answers: dict[str, bytes] = {}
     deadline = time.monotonic() + _ANSWER_S
     for mountpoint, child in children.items():
+        # those that answered while we waited for another are still to be read
+        left_s = max(deadline - time.monotonic(), _READ_S)
         try:
-            answers[mountpoint], _ = child.communicate(timeout=max(0, deadline - time.monotonic()))
+            answers[mountpoint], _ = child.communicate(timeout=left_s)
         except subprocess.TimeoutExpired:
             child.kill()
     return answers

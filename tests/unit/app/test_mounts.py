@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from vidfs.app import mounts
 from vidfs.app.mounts import (
     AccountLock,
     DaemonInfo,
@@ -123,3 +124,15 @@ def test_mount_points_are_checked(tmp_path: Path) -> None:
 def test_mounts_of_others_are_never_cleared(tmp_path: Path) -> None:
     assert clear_dead_mounts("/proc") == 0
     assert clear_dead_mounts(str(tmp_path)) == 0
+
+
+def test_one_that_is_silent_silences_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mounts, "_ANSWER_S", 1.0)
+    program = """
+import sys, time
+if sys.argv[1] == "silent":
+    time.sleep(60)
+print("here")
+"""
+    answers = mounts._ask_in_children(program, ["one", "silent", "two", "three"])
+    assert answers == dict.fromkeys(("one", "two", "three"), b"here\n")
