@@ -318,7 +318,7 @@ def test_wait_knows_paths_and_time(vidfs: Program, simhost: Simhost, mounted: Mo
         (mount.path / "a.mp4").write_bytes(FILM)
         vidfs.ok("wait", str(mount.path / "a.mp4"))
         simhost.fault("xvs:upload/server:http=503")
-        (mount.path / "b.mp4").write_bytes(FILM)
+        (mount.path / "b.mp4").write_bytes(FILM[::-1])  # a copy would not be sent
         vidfs.ok("wait", str(mount.path / "a.mp4"))
         line = vidfs.fails("wait", "--timeout", "0.5", str(mount.path / "b.mp4"), code=6)
         assert "uploads pending: 1" in line
