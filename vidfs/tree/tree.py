@@ -30,6 +30,7 @@ from vidfs.errors import (
     HostNotFoundError,
     NotFolderError,
     NotFoundError,
+    SpoolError,
     TransientHostError,
     UnreadableAnswerError,
     VidfsError,
@@ -276,7 +277,8 @@ class Tree:
 
         A listing of an earlier session is shown at once and refreshed behind it. Where the host
         doesn't answer within `_PATIENCE_S` the last known listing goes on being shown: nobody
-        else waits for it then, until it answers or `_LATE_S` are over.
+        else waits for it then, until it answers or `_LATE_S` are over. It is also shown where the
+        disk is too full for the new one.
 
         Errors: HostError if nothing is known; NotFoundError if the host lost the folder.
         """
@@ -301,6 +303,8 @@ class Tree:
             self._late_until = self._clock() + _LATE_S
             reason = str(error) or "the host takes its time"
             log.warning("%s is shown as last known: %s", self.path_of(folder), reason)
+        except SpoolError as error:
+            log.warning("%s is shown as last known: %s", self.path_of(folder), error)
 
     async def look(self, folder: Node, name: str) -> Node | None:
         """The entry *name* of *folder*; the host is asked where the listing is too old."""

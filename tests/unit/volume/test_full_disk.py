@@ -110,6 +110,22 @@ def test_a_truncation_that_fails_keeps_the_file_on_its_way(
     assert rig.at_host() == {"a.mp4": b"film" if queued else b"fil"}
 
 
+def test_a_known_folder_is_listed_although_what_the_host_says_of_it_cannot_be_kept(
+    rig: Rig, disk: Disk
+) -> None:
+    async def main() -> None:
+        async with rig.open(dir_ttl_s=0, dir_stale_s=0) as volume:
+            await rig.write("a.mp4", b"film")
+            await volume.wait_uploads()
+            disk.full = True
+            assert await rig.names() == ["a.mp4"]
+            assert disk.refused
+            disk.full = False
+            assert await rig.names() == ["a.mp4"]
+
+    run(main)
+
+
 def test_a_file_that_cannot_be_replaced_leaves_both_as_they_were(rig: Rig, disk: Disk) -> None:
     async def main() -> None:
         async with rig.open() as volume:
