@@ -21,6 +21,7 @@ from typing import TypeVar
 
 import trio
 
+from vidfs.content.matching import Matcher
 from vidfs.content.spool import Spool, spool_errors
 from vidfs.content.throttle import Throttle
 from vidfs.content.upload_target import Journal, UploadPlan, UploadTarget
@@ -48,12 +49,6 @@ OUTCOME_GRACE_S = 15.0
 ANSWER_GRACE_S = 15.0
 """How long the answer to an upload that was withdrawn meanwhile is waited for. It says for certain
 what became of it, which a listing may not."""
-
-CLOCK_SLACK_S = 5.0
-"""A host's upload time may lie so far before our own start of the attempt."""
-
-CONVERSION_S = 60.0
-"""No host has converted a file so soon after it began to receive it (assumed)."""
 
 T = TypeVar("T")
 
@@ -88,6 +83,7 @@ class UploadQueue:
         self._spool = spool
         self._target = target
         self._jobs = {job.id: job for job in jobs}
+        self._matcher = Matcher(host, target, self._jobs, clock)
         for job in jobs:
             job.body_out = job.outcome_unknown  # how much left before we died is not known
         self._workers_max = workers_max
@@ -249,7 +245,7 @@ class UploadQueue:
     def is_ours(self, file: RemoteFile) -> bool:
         """Whether *file*, new in a listing, may be an upload of ours whose answer is due."""
         return any(
-            job.outcome_unknown and self._may_be(job, file)
+            job.outcome_unknown and self._matcher.may_be(job, file)
             for job in self._jobs.values()
             if file.folder is None or file.folder == job.sent_folder
         )
@@ -481,7 +477,7 @@ class UploadQueue:
         if not job.must_upload:
             twin = await _step(scope, self._target.find_twin(job), _CALL_DEADLINE_S)
         folder, title = self._foresee(plan, twin)
-        if self._has_rival(job, folder, title):
+        if self._matcher.has_rival(job, folder, title):
             job.not_before = self._clock() + RIVAL_PAUSE_S
             return False
         path = self._spool.path_of(job.id)
@@ -551,23 +547,6 @@ class UploadQueue:
         log.info("upload %d: the host made it of %s", job.id, twin.code)
         return UploadReceipt(code=code)
 
-    def _has_rival(self, job: Job, folder: FolderId, title: str) -> bool:
-        """Whether another attempt may still turn up where, and as what, *job*'s would.
-
-        Two files of one title and size whose answers are both lost can't be told apart where
-        the host tells no hash: each would be taken for the other. So the second isn't sent
-        before the first's outcome is known, or waits for a person.
-        """
-        loose = self._target.loose_title
-        return any(
-            other is not job
-            and other.outcome_unknown
-            and other.state is not JobState.PARKED
-            and other.sent_folder == folder
-            and loose(other.sent_title or "") == loose(title)
-            for other in self._jobs.values()
-        )
-
     def _send_anew(self, job: Job, error: UploadLostError) -> None:
         """What the host accepted isn't there, or isn't that. Should it turn up, or as soon as
         a good copy is there, it goes."""
@@ -627,9 +606,9 @@ class UploadQueue:
         job.searched_since = job.searched_since or self._clock()
         with trio.fail_after(_CALL_DEADLINE_S):
             files = await self._list_sent(job)
-        matches = [file for file in files if self._may_be(job, file)]
+        matches = [file for file in files if self._matcher.may_be(job, file)]
         if matches:
-            return max(matches, key=lambda file: self._likeness(job, file)).code
+            return max(matches, key=lambda file: self._matcher.likeness(job, file)).code
         now = self._clock()
         waited_s = now - job.searched_since
         if waited_s > OUTCOME_GRACE_S or now - asked_since > 20 * OUTCOME_GRACE_S:
@@ -641,7 +620,7 @@ class UploadQueue:
     async def find_copy(self, job: Job, folder: FolderId) -> FileCode | None:
         """A file in *folder*, nobody's yet, that looks like what *job* sent. Errors: HostError."""
         files = (await self._host.list_folder(folder)).files
-        return next((file.code for file in files if self._may_be(job, file)), None)
+        return next((file.code for file in files if self._matcher.may_be(job, file)), None)
 
     async def _list_sent(self, job: Job) -> Sequence[RemoteFile]:
         assert job.sent_folder is not None
@@ -649,47 +628,6 @@ class UploadQueue:
             return (await self._host.list_folder(job.sent_folder)).files
         except HostNotFoundError:
             return ()
-
-    def _may_be(self, job: Job, file: RemoteFile) -> bool:
-        """Whether *file* can be what *job*'s unanswered attempt left, by all that is known."""
-        assert job.sent_at is not None
-        loose = self._target.loose_title
-        if loose(file.title) != loose(job.sent_title or ""):
-            return False
-        if file.uploaded_at is not None and file.uploaded_at < job.sent_at - CLOCK_SLACK_S:
-            return False
-        if self._differs(job, file) and not self._may_be_converted(job, file):
-            return False
-        claimed = any(self._is_of(other, file, job) for other in self._jobs.values())
-        return not claimed and not self._target.owns(file.code)
-
-    def _is_of(self, other: Job, file: RemoteFile, job: Job) -> bool:
-        """Whether *file*, which might be *job*'s, is rather *other*'s."""
-        bears_its_title = (
-            other.outcome_unknown
-            and (other.sent_folder, other.sent_title) == (job.sent_folder, file.title)
-            and job.sent_title != file.title
-        )
-        return other.code == file.code or bears_its_title
-
-    def _differs(self, job: Job, file: RemoteFile) -> bool:
-        sizes_differ = file.size_bytes is not None and file.size_bytes != job.size_bytes
-        hashes_differ = file.sha1 is not None and job.sha1 is not None and file.sha1 != job.sha1
-        return sizes_differ or hashes_differ
-
-    def _may_be_converted(self, job: Job, file: RemoteFile) -> bool:
-        """Whether *file* may have been ours once: conversion changes bytes and, often, title."""
-        if self._host.capabilities.keeps_content:
-            return False
-        age_s = self._clock() - (job.sent_at or 0.0)
-        return file.title != job.sent_title or age_s > CONVERSION_S
-
-    def _likeness(self, job: Job, file: RemoteFile) -> tuple[bool, bool, float]:
-        return (
-            file.sha1 is not None and file.sha1 == job.sha1,
-            file.title == job.sent_title,
-            -(file.uploaded_at or 0.0),  # the first of equals: a later one is another's
-        )
 
 
 async def _step(scope: trio.CancelScope, call: Awaitable[T], deadline_s: float = math.inf) -> T:

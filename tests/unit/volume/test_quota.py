@@ -35,12 +35,15 @@ def test_a_file_larger_than_what_is_left_waits_for_room(rig: Rig) -> None:
             assert (upload.state, "quota" in upload.reason) == ("parked", True)
             assert rig.host.calls["upload"] == 1
             assert await rig.read("b.mp4") == b"b" * 21
+            await rig.write("c.mp4", b"c" * 20)  # which still fits, is sent meanwhile
+            assert await volume.wait_uploads() == 1
+            assert rig.host.calls["upload"] == 2
             rig.host.info = replace(rig.host.info, storage_left_bytes=21)
             assert volume.retry() == 1
             assert await volume.wait_uploads() == 0
 
     run(main)
-    assert rig.at_host() == {"a.mp4": b"a" * 80, "b.mp4": b"b" * 21}
+    assert rig.at_host() == {"a.mp4": b"a" * 80, "b.mp4": b"b" * 21, "c.mp4": b"c" * 20}
 
 
 def test_close_says_that_the_quota_is_used_up(rig: Rig) -> None:

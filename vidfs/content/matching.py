@@ -1,0 +1,88 @@
+"""Which file at the host may be an upload whose answer was lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from vidfs.content.upload_target import UploadTarget
+from vidfs.hosts.api import RemoteFile, VideoHost
+from vidfs.types import FolderId, Job, JobState
+
+CLOCK_SLACK_S = 5.0
+"""A host's upload time may lie so far before our own start of the attempt."""
+
+CONVERSION_S = 60.0
+"""No host has converted a file so soon after it began to receive it (assumed)."""
+
+
+class Matcher:
+    def __init__(
+        self,
+        host: VideoHost,
+        target: UploadTarget,
+        jobs: Mapping[int, Job],
+        clock: Callable[[], float],
+    ) -> None:
+        """*jobs*: all of the queue, as they are at any moment."""
+        self._host = host
+        self._target = target
+        self._jobs = jobs
+        self._clock = clock
+
+    def may_be(self, job: Job, file: RemoteFile) -> bool:
+        """Whether *file* can be what *job*'s unanswered attempt left, by all that is known."""
+        assert job.sent_at is not None
+        loose = self._target.loose_title
+        if loose(file.title) != loose(job.sent_title or ""):
+            return False
+        if file.uploaded_at is not None and file.uploaded_at < job.sent_at - CLOCK_SLACK_S:
+            return False
+        if self._differs(job, file) and not self._may_be_converted(job, file):
+            return False
+        claimed = any(self._is_of(other, file, job) for other in self._jobs.values())
+        return not claimed and not self._target.owns(file.code)
+
+    def _is_of(self, other: Job, file: RemoteFile, job: Job) -> bool:
+        """Whether *file*, which might be *job*'s, is rather *other*'s."""
+        bears_its_title = (
+            other.outcome_unknown
+            and (other.sent_folder, other.sent_title) == (job.sent_folder, file.title)
+            and job.sent_title != file.title
+        )
+        return other.code == file.code or bears_its_title
+
+    def _differs(self, job: Job, file: RemoteFile) -> bool:
+        sizes_differ = file.size_bytes is not None and file.size_bytes != job.size_bytes
+        hashes_differ = file.sha1 is not None and job.sha1 is not None and file.sha1 != job.sha1
+        return sizes_differ or hashes_differ
+
+    def _may_be_converted(self, job: Job, file: RemoteFile) -> bool:
+        """Whether *file* may have been ours once: conversion changes bytes and, often, title."""
+        if self._host.capabilities.keeps_content:
+            return False
+        age_s = self._clock() - (job.sent_at or 0.0)
+        return file.title != job.sent_title or age_s > CONVERSION_S
+
+    def likeness(self, job: Job, file: RemoteFile) -> tuple[bool, bool, float]:
+        return (
+            file.sha1 is not None and file.sha1 == job.sha1,
+            file.title == job.sent_title,
+            -(file.uploaded_at or 0.0),  # the first of equals: a later one is another's
+        )
+
+    def has_rival(self, job: Job, folder: FolderId, title: str) -> bool:
+        """Whether another attempt may still turn up where, and as what, *job*'s would.
+
+        Two files of one title and size whose answers are both lost can't be told apart where
+        the host tells no hash: each would be taken for the other. So the second isn't sent
+        before the first's outcome is known, or waits for a person.
+        """
+        loose = self._target.loose_title
+        return any(
+            other is not job
+            and other.outcome_unknown
+            and other.state is not JobState.PARKED
+            and other.sent_folder == folder
+            and loose(other.sent_title or "") == loose(title)
+            for other in self._jobs.values()
+        )
