@@ -96,7 +96,7 @@ def test_no_trouble_of_the_host_gives_a_wrong_byte_or_a_hang(
     simhost.fault(*(f"{account}:{rule}" for rule in TROUBLE + MORE_TROUBLE[account]))
     if FULL:
         simhost.fault(f"{account}:download:hang:every=97")
-    turns, seconds = (10**9, 60) if FULL else (2, 20)
+    turns, seconds = (10**9, 60) if FULL else (1, 4)
     ends_at = time.monotonic() + seconds
     with mounted(account, cache_size="256M") as mount:
         path = mount.path / "film.mp4"

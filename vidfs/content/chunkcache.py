@@ -48,6 +48,11 @@ _WINDOW_PART = 8  # what is read ahead in one place takes this part of the cache
 _FALLOC_FL_KEEP_SIZE, _FALLOC_FL_PUNCH_HOLE = 1, 2  # linux/falloc.h
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
+
+class CacheFileCutError(OSError):
+    """A file of the cache has become shorter: somebody else touched it."""
+
+
 Keeper = Callable[[], Iterable[range]]
 """Tells the chunks that somebody is about to read."""
 
@@ -106,7 +111,7 @@ class CachedFile:
             raise
         try:
             if not self._load():
-                self._reset()
+                self.reset()
         except OSError:
             self.close()
             raise
@@ -129,7 +134,10 @@ class CachedFile:
             self._write_header(self._boot_id)  # marks to come are only as good as this boot
         return True
 
-    def _reset(self) -> None:
+    def reset(self) -> None:
+        """Begin anew, with nothing held. Errors: OSError."""
+        self._marks[:] = bytes(len(self._marks))
+        self.held_bytes, self.is_original = 0, False
         self._stamp = _NO_STAMP
         os.ftruncate(self._map_fd, 0)
         os.ftruncate(self._data_fd, 0)
@@ -170,8 +178,16 @@ class CachedFile:
         return sorted({first, middle, last}) if first >= 0 else []
 
     def read(self, offset: int, size: int) -> bytes:
-        """Bytes of chunks that are held; whoever asks made sure of that."""
-        return os.pread(self._data_fd, max(0, min(size, self.size_bytes - offset)), offset)
+        """Bytes of chunks that are held; whoever asks made sure of that.
+
+        Never fewer than there are before the end: the kernel would make zeros of the rest.
+        Errors: CacheFileCutError.
+        """
+        wanted = max(0, min(size, self.size_bytes - offset))
+        data = os.pread(self._data_fd, wanted, offset)
+        if len(data) < wanted:
+            raise CacheFileCutError(errno.EIO, "a file of the cache was cut")
+        return data
 
     def write(self, offset: int, data: bytes | memoryview) -> None:
         """Bytes of a chunk that is not marked yet."""
@@ -203,6 +219,12 @@ class CachedFile:
         self.held_bytes -= self._bytes_of(first, last)
         self._marks[first:last] = marks
         _punch(self._data_fd, chunk_start(first), chunk_stop(last - 1, self.size_bytes))
+
+    def drop_part(self, chunk: int) -> None:
+        """*chunk* was begun and won't be finished: nothing of it stays, unless it is held."""
+        if not self._marks[chunk]:
+            with contextlib.suppress(OSError):
+                _punch(self._data_fd, chunk_start(chunk), chunk_stop(chunk, self.size_bytes))
 
     def _bytes_of(self, first: int, last: int) -> int:
         """Bytes of the chunks that are held among these."""
@@ -298,6 +320,7 @@ class ChunkCache:
         self._check_at = 0  # bytes stored until the disk is looked at again
         self._knows_holes = True
         self.window_chunks_max = 0  # what may be read ahead in one place
+        self.begun = 0  # chunks of which a part may be on the disk: those streams are at
         self.losses = 0  # counts what was dropped: what is held has changed
         self._make_directory()
         self._load()
@@ -369,10 +392,17 @@ class ChunkCache:
         self._held[stem] = held
 
     def make_way(self, size_bytes: int) -> None:
-        """So much is about to be stored: keep the bound before, not after it."""
+        """So much is about to be stored: keep the bound before, not after it.
+
+        Errors: OSError (ENOSPC) where what readers need at this moment is more than the bound
+        and a chunk for each open file.
+        """
         excess = self._bytes_used + size_bytes - self._size_bytes_max
         if excess > 0:
             self._free(excess + self._slack_bytes)
+            excess = self._bytes_used + size_bytes - self._size_bytes_max
+        if excess + (self.begun - len(self._open)) * CHUNK_BYTES > 0:
+            raise OSError(errno.ENOSPC, "the cache is full")
 
     def stored(self, code: FileCode, file: CachedFile) -> None:
         """More of *code* was marked in *file*: count it, and keep the bounds."""

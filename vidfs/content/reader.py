@@ -11,7 +11,8 @@ connection that is lost is taken up again at the byte where it broke off.
 A host that made something else of an upload, or took another one under the code, says another
 size, or its server another ETag or date: then all of the reader ends with
 `ContentChangedError`, and what was cached is dropped.
-While the cache's disk is full the last chunks of each stream are handed on in memory.
+While the cache has no room the last chunks of each stream are handed on in memory, of a few
+readers at a time (`seats`).
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ import time
 import trio
 from cachetools import LRUCache
 
-from vidfs.content.chunkcache import CachedFile, ChunkCache, is_full
+from vidfs.content.chunkcache import CachedFile, CacheFileCutError, ChunkCache, is_full
 from vidfs.content.chunks import CHUNK_BYTES, chunk_of, chunk_start, chunk_stop, chunks_of
+from vidfs.content.seats import Seats
 from vidfs.errors import (
     AccessDeniedError,
     CaptchaError,
@@ -53,10 +55,15 @@ no more, and what a server has sent already can't be called back.
 """
 _SKIP_MAX = 16  # chunks a stream may be behind and still be worth waiting for
 _STREAMS_MAX = 4
-_LOOSE_MAX = 10 * _STREAMS_MAX  # chunks in memory while the disk is full: two requests' each
+_LOOSE_MAX = 10 * _STREAMS_MAX  # chunks in memory while there is no room: two requests' each
 _FULL_S = 1.0  # so long a full disk is not tried again
-_IDLE_S = 5.0  # a stream that nobody follows ends
-_READ_DEADLINE_S = 60.0  # without a byte: a slow line is no error
+_IDLE_S = 5.0  # a stream that nobody follows ends …
+_IDLE_UNRANGED_S = 600.0  # … later where the next one would begin at the film's first byte
+_READ_DEADLINE_S = 60.0
+"""A read waits so long for every 256 KiB that arrive, whatever is tried meanwhile.
+
+Slow lines are no error, but bytes by the drop are: below 4 KiB/s nobody would wait for more.
+"""
 _UNREACHABLE_S = 10.0  # no connection: whoever reads is told sooner
 _RECONNECT_S, _RECONNECT_MAX_S = 0.1, 5.0
 _REFUSALS_MAX = 3  # of new links, one after the other: then it's the truth
@@ -68,6 +75,10 @@ class _LinkExpiredError(TransientHostError):
     """The next attempt gets a new one."""
 
 
+class _NoRoomError(VidfsError):
+    """Neither on the disk nor, until its reader has a seat, in memory."""
+
+
 class _Stream:
     """Ranged requests one after the other, from chunk `position` on, never beyond `limit`."""
 
@@ -75,7 +86,8 @@ class _Stream:
         self.position = position  # the next chunk that will be whole
         self.written = chunk_start(position)  # the next byte
         self.requests = 0  # that brought what they were for
-        self.fed_at = -math.inf  # when bytes came last
+        self.fed_bytes = 0  # since …
+        self.fed_at = -math.inf  # … a chunk's worth of them had come
         self.read_at = position  # where its reader was last
         self.limit = position + _WINDOW_MIN
         self.window = _WINDOW_MIN
@@ -91,10 +103,11 @@ class _Stream:
     def covers(self, chunk: int) -> bool:
         return not self.ended and self.position <= chunk <= self.position + _SKIP_MAX
 
-    def find_stop(self, size_bytes: int) -> int:
+    def find_stop(self, size_bytes: int, is_unranged: bool) -> int:
         """The byte up to which the next request asks."""
         stop = chunk_start(self.limit)
         is_short = self.requests < _SHORT_REQUESTS and self.written < stop < size_bytes
+        is_short = is_short and not is_unranged
         return stop if is_short else size_bytes
 
     def wake(self) -> None:
@@ -148,7 +161,7 @@ class Links:
 class RemoteReader:
     def __init__(
         self, host: VideoHost, cache: ChunkCache, code: FileCode, size_bytes: int,
-        links: Links, nursery: trio.Nursery,
+        links: Links, seats: Seats, nursery: trio.Nursery,
     ) -> None:  # fmt: skip
         """Errors: OSError of the cache's disk."""
         self.code = code
@@ -160,9 +173,12 @@ class RemoteReader:
         self._file: CachedFile = cache.acquire(code, size_bytes)
         self._streams: list[_Stream] = []
         self._links = links
+        self._seats = seats
+        self._is_unranged = False  # the server gives it from its first byte on or not at all
+        self._is_closed = False
         self._read_at = 0
         self._fetching: list[range] = []  # chunks that readers wait for
-        self._loose: dict[int, bytearray] = {}  # chunks that the full disk didn't take
+        self._loose: dict[int, bytearray] = {}  # chunks that found no room on the disk
         self._full_until = 0.0
         self._ended_at: int | None = None
         self._freed = trio.Event()  # a stream may be taken away now
@@ -199,7 +215,10 @@ class RemoteReader:
 
     def close(self) -> None:
         for stream in self._streams:
+            self._drop_part(stream)
             stream.scope.cancel()
+        self._is_closed = True
+        self._seats.forget(self)
         self._file.keepers.remove(self._needed)
         self._cache.release(self.code, self._file)
 
@@ -212,12 +231,29 @@ class RemoteReader:
         if self.changed is not None:
             raise self.changed
         size = max(0, min(size, self.size_bytes - offset))
-        missing = self._find_missing(offset, size)
-        if missing is None:
-            self._follow(offset, size)
-        else:
-            await self._fetch(offset, size, missing)
-        return self._load(offset, size)
+        for _ in range(2):
+            missing = self._find_missing(offset, size)
+            if missing is None:
+                self._follow(offset, size)
+            else:
+                await self._fetch(offset, size, missing)
+            try:
+                return self._load(offset, size)
+            except CacheFileCutError:
+                log.warning("the cache lost bytes of %s: they are fetched again", self.code)
+                self._stop_streams()  # what they have written of their chunks is gone, too
+                self._file.reset()
+        raise SpoolError("the cache lost bytes while they were being read")
+
+    def _stop_streams(self) -> None:
+        for stream in self._streams:
+            stream.ended = True
+            stream.scope.cancel()
+
+    def stand_up(self) -> None:
+        """Drop what is kept in memory: there is no room, and others are to have their turn."""
+        self._loose.clear()
+        self._stop_streams()
 
     def _find_missing(self, offset: int, size: int) -> int | None:
         missing = self._file.find_missing(offset, size)
@@ -256,10 +292,20 @@ class RemoteReader:
         chunks = chunks_of(offset, size)
         self._fetching.append(chunks)
         try:
-            await self._fetch_chunks(offset, size, missing)
+            if trio.current_time() >= self._full_until:
+                try:
+                    await self._fetch_chunks(offset, size, missing)
+                except _NoRoomError:
+                    await self._fetch_seated(offset, size)
+            else:
+                await self._fetch_seated(offset, size)
         finally:
             self._fetching.remove(chunks)
         self._read_at = chunks.stop - 1
+
+    async def _fetch_seated(self, offset: int, size: int) -> None:
+        async with self._seats.taken(self, _READ_DEADLINE_S):
+            await self._fetch_chunks(offset, size, self._find_missing(offset, size))
 
     async def _fetch_chunks(self, offset: int, size: int, missing: int | None) -> None:
         deadline = trio.current_time() + _READ_DEADLINE_S
@@ -318,6 +364,7 @@ class RemoteReader:
             oldest.scope.cancel()
         stream = _Stream(chunk)
         self._streams.append(stream)
+        self._cache.begun += 1
         self._nursery.start_soon(self._run, stream, name=f"stream {chunk}")
         return stream
 
@@ -339,9 +386,18 @@ class RemoteReader:
             stream.error = SpoolError("an unforeseen error, see the log")
         finally:
             stream.ended = True
+            self._cache.begun -= 1
             self._streams.remove(stream)
+            self._drop_part(stream)
             stream.wake()
             self._tell_freed()
+
+    def _drop_part(self, stream: _Stream) -> None:
+        """Give back to the disk what *stream* leaves of a chunk: nothing else knows of it."""
+        chunk = stream.position
+        is_shared = any(other.position == chunk for other in self._streams if other is not stream)
+        if stream.written > chunk_start(chunk) and not is_shared and not self._is_closed:
+            self._file.drop_part(chunk)
 
     def _end(self, error: ContentChangedError) -> None:
         """Whatever is here is of other content than what is to come: neither goes on."""
@@ -391,10 +447,12 @@ class RemoteReader:
             self.is_gone = True
             raise
         try:
-            stop = stream.find_stop(self.size_bytes)
+            stop = stream.find_stop(self.size_bytes, self._is_unranged)
             asked = stop if stop < self.size_bytes else None
             async with self._host.open_stream(link, stream.written, asked) as body:
                 self._refusals = 0
+                if stream.written - body.start_byte > CHUNK_BYTES:
+                    self._is_unranged = True
                 await self._check_content(stream, link, body)
                 await self._pump(stream, body.start_byte, body, stop)
         except ContentChangedError:
@@ -417,7 +475,10 @@ class RemoteReader:
     async def _pump(self, stream: _Stream, at: int, body: ByteStream, stop: int) -> None:
         """Write *body*, of bytes *at* to *stop*, into the cache, within the stream's limit."""
         async for block in body:
-            stream.fed_at = self._fed_at = trio.current_time()
+            stream.fed_bytes += len(block)
+            if stream.fed_bytes >= CHUNK_BYTES:
+                stream.fed_bytes = 0
+                stream.fed_at = self._fed_at = trio.current_time()
             skipped = stream.written - at  # a server that ignored the range begins before
             at += len(block)
             if at <= stream.written:
@@ -494,38 +555,43 @@ class RemoteReader:
     def _store(self, stream: _Stream, offset: int, data: memoryview) -> None:
         """Put *data* at *offset*, and mark the chunks that are whole by now.
 
-        Errors: OSError of the disk, except that it is full.
+        Errors: OSError of the disk, except that it is full; _NoRoomError.
         """
         if stream.buffer is None and trio.current_time() >= self._full_until:
+            if self._write_if_room(stream, offset, data):
+                return
+            if not self._full_until:
+                log.warning("the cache has no room: %s is read without it", self.code)
+            self._full_until = trio.current_time() + _FULL_S
+        if not self._seats.has(self):
+            raise _NoRoomError("the cache has no room")
+        self._hand_on(stream, offset, data)
+
+    def _write_if_room(self, stream: _Stream, offset: int, data: memoryview) -> bool:
+        for _ in range(2):
             try:
                 self._write(stream, offset, data)
-                return
+                return True
             except OSError as error:
                 if not is_full(error):
                     raise
             self._cache.make_room(len(data) + CHUNK_BYTES)
-            try:
-                self._write(stream, offset, data)
-                return
-            except OSError as error:
-                if not is_full(error):
-                    raise
-            log.warning("the cache's disk is full: %s is read without it", self.code)
-            self._full_until = trio.current_time() + _FULL_S
-        self._hand_on(stream, offset, data)
+        return False
 
     def _write(self, stream: _Stream, offset: int, data: memoryview) -> None:
         stop = offset + len(data)
         first, last = stream.position, self._last_whole(stop)
-        self._cache.make_way((last - first) * CHUNK_BYTES)
+        self._cache.make_way((last - first) * CHUNK_BYTES)  # says ENOSPC, as the disk does
         if self._file.find_held(first, last + 1) is None:
             self._file.write(offset, data)
         else:
             self._write_missing(offset, data)
         if last > first:
             self._file.mark(first, last)
-            self._cache.stored(self.code, self._file)
+            # Before anything may leave the cache: chunk `last`, part of which may have been
+            # left out because it is held, has to stay from now on.
             stream.position = last
+            self._cache.stored(self.code, self._file)
             stream.wake()
 
     def _last_whole(self, stop: int) -> int:
@@ -535,7 +601,7 @@ class RemoteReader:
         return last + 1 if stop == self.size_bytes and stop > chunk_start(last) else last
 
     def _hand_on(self, stream: _Stream, offset: int, data: memoryview) -> None:
-        """Keep *data*, for which the disk has no room, in memory until it is read."""
+        """Keep *data*, for which the cache has no room, in memory until it is read."""
         while data:
             chunk = chunk_of(offset)
             start, stop = chunk_start(chunk), chunk_stop(chunk, self.size_bytes)
@@ -566,7 +632,8 @@ class RemoteReader:
     async def _pause(self, stream: _Stream) -> None:
         """Far enough ahead: wait until a reader follows; nobody does, and the stream ends."""
         while stream.position >= stream.limit:
-            with trio.move_on_after(_IDLE_S) as idle:
+            idle_s = _IDLE_UNRANGED_S if self._is_unranged else _IDLE_S
+            with trio.move_on_after(idle_s) as idle:
                 await stream.more.wait()
             if idle.cancelled_caught:
                 stream.scope.cancel()
@@ -587,6 +654,7 @@ class Readers:
         self._host = host
         self._cache = cache
         self._links = Links(host)
+        self._seats = Seats()
         self._readers: dict[FileCode, RemoteReader] = {}
         self._nursery: trio.Nursery | None = None
 
@@ -602,7 +670,7 @@ class Readers:
         reader = self._readers.get(code)
         if reader is None or reader.changed or reader.size_bytes != size_bytes:
             reader = RemoteReader(
-                self._host, self._cache, code, size_bytes, self._links, self._nursery
+                self._host, self._cache, code, size_bytes, self._links, self._seats, self._nursery
             )
             self._readers[code] = reader
         reader.users += 1

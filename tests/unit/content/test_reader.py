@@ -311,7 +311,7 @@ def test_connections_that_break_off_within_a_chunk_are_taken_up_at_the_byte(benc
 
 
 def test_a_slow_line_is_no_error(bench: Bench) -> None:
-    bench.host.stream_options = {"block_bytes": 10_000, "pace_s": 20.0}
+    bench.host.stream_options = {"block_bytes": 10_000, "pace_s": 2.0}
 
     async def main() -> None:
         async with bench.reading() as reader:
