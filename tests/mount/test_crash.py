@@ -7,12 +7,13 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
-from tests.mount.mounting import Mounted, Program, Simhost, until
+from tests.mount.mounting import Mount, Mounted, Program, Simhost, until
 from tests.mount.test_main_job import at_host, make_files, pattern, rsync, sh
 
 WRITER = """
@@ -149,30 +150,57 @@ def test_a_mount_never_hangs_after_its_daemon_was_killed(
         assert maker.wait(5) != 0
 
 
-def test_a_daemon_that_is_stopped_leaves_nobody_waiting_in_the_kernel(
-    simhost: Simhost, mounted: Mounted, vidfs: Program
-) -> None:
-    """The mv holds the root while it waits for the folder that the mkdir holds: the daemon can't
+@contextmanager
+def waiting_in_the_kernel(mount: Mount, simhost: Simhost) -> Iterator[None]:
+    """A mv holds the root while it waits for the folder that a mkdir holds: the daemon can't
     know of it, and its news of the root waits for the mv."""
+    assert sorted(path.name for path in mount.path.rglob("*")) == ["A", "x.mp4", "y.mp4"]
+    simhost.fault("xvs:folder/create:hang")
+    inside = mount.path / "A"
+    maker = subprocess.Popen(["mkdir", inside / "d"], stderr=subprocess.PIPE, text=True)
+    until(lambda: simhost.calls("xvs").get("folder/create"), "the call that hangs")
+    words = ["mv", f"{mount.path}/x.mp4", f"{inside}"]
+    mover = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    time.sleep(0.3)  # for the mover to wait in the kernel
+    simhost.add_file("xvs", "new.mp4", b"film")
+    mount.program.ok("refresh", str(mount.path))
+    time.sleep(0.3)  # for the kernel to be told of the new file
+    yield
+    for process in (maker, mover):
+        assert process.communicate(timeout=10)[1]
+        assert process.returncode != 0
+    simhost.clear_faults()
+
+
+@pytest.fixture
+def two_films(simhost: Simhost) -> None:
     simhost.add_file("xvs", "x.mp4", b"film")
     simhost.add_file("xvs", "y.mp4", b"film", folder="A")
+
+
+@pytest.mark.usefixtures("two_films")
+def test_a_daemon_that_is_stopped_leaves_nobody_waiting_in_the_kernel(
+    simhost: Simhost, mounted: Mounted
+) -> None:
     with mounted("xvs") as mount:
-        assert sorted(path.name for path in mount.path.rglob("*")) == ["A", "x.mp4", "y.mp4"]
-        simhost.fault("xvs:folder/create:hang")
-        inside = mount.path / "A"
-        maker = subprocess.Popen(["mkdir", inside / "d"], stderr=subprocess.PIPE, text=True)
-        until(lambda: simhost.calls("xvs").get("folder/create"), "the call that hangs")
-        mover = subprocess.Popen(["mv", mount.path / "x.mp4", inside], stderr=subprocess.DEVNULL)
-        time.sleep(0.3)  # for the mover to wait in the kernel
-        simhost.add_file("xvs", "new.mp4", b"film")
-        vidfs.ok("refresh", str(mount.path))
-        time.sleep(0.3)  # for the kernel to be told of the new file
         pid = mount.pid
-        os.kill(pid, signal.SIGTERM)
-        assert "not connected" in maker.communicate(timeout=10)[1]
-        assert mover.wait(10) != 0
+        with waiting_in_the_kernel(mount, simhost):
+            os.kill(pid, signal.SIGTERM)
         until(lambda: not is_running(pid), "the daemon's end", timeout_s=10)
         assert not mount.is_mounted()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can always end a connection")
+@pytest.mark.usefixtures("two_films")
+@pytest.mark.parametrize("command", ["mount", "umount"])
+def test_who_waits_in_the_kernel_for_a_killed_daemon_is_freed_by_the_next_command(
+    simhost: Simhost, mounted: Mounted, vidfs: Program, command: str
+) -> None:
+    with mounted("xvs") as mount:
+        with waiting_in_the_kernel(mount, simhost):
+            os.kill(mount.pid, signal.SIGKILL)
+            vidfs.ok(command, *(["xvs"] if command == "mount" else []), str(mount.path))
+        assert mount.is_mounted() == (command == "mount")
 
 
 def is_running(pid: int) -> bool:

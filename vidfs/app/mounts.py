@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -270,6 +270,41 @@ def find_daemon_info(state_dir: Path) -> DaemonInfo | None:
         return msgspec.json.decode((state_dir / "daemon.json").read_bytes(), type=DaemonInfo)
     except (OSError, msgspec.MsgspecError):
         return None
+
+
+def release_stuck_mount(state_dir: Path) -> None:
+    """End the connection of a daemon that was killed while a thread of its waits in the kernel.
+
+    The thread waits for a request that nobody answers any more, and keeps the mount, the account's
+    lock and everybody who asked. As root, or where fusectl is mounted; else nothing can be done.
+    """
+    info = find_daemon_info(state_dir)
+    if info is None or not _is_zombie(info.pid):
+        return
+    for device in _find_devices(info.mountpoint):
+        with suppress(OSError):
+            Path(f"/sys/fs/fuse/connections/{device}/abort").write_text("1")
+        # it says that the mount is busy, and does it
+        subprocess.run(["umount", "-f", info.mountpoint], capture_output=True, check=False)
+    wait_until_gone(state_dir, info.pid, timeout_s=5)
+
+
+def _find_devices(mountpoint: str) -> list[int]:
+    """The minor device numbers of the mounts of our type there, which name their connections."""
+    text = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape")
+    return [
+        int(line.split(" ")[2].partition(":")[2])
+        for line in text.splitlines()
+        if (mount := parse_mountinfo_line(line))
+        and (mount.mountpoint, mount.fs_type) == (mountpoint, FS_TYPE)
+    ]
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        return ") Z " in Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except OSError:
+        return False
 
 
 # ---------------------------------------------------------------------------- discovery

@@ -13,7 +13,7 @@ import click
 
 from vidfs.app import daemon, logs
 from vidfs.app.keys import fetch_key, forget_keys_in_environ
-from vidfs.app.mounts import resolve
+from vidfs.app.mounts import release_stuck_mount, resolve
 from vidfs.cli.completion import complete_account
 from vidfs.cli.exit_codes import ExitCode, WaitTimeoutError, exit_code_for
 from vidfs.cli.session import Session
@@ -82,13 +82,15 @@ def run_mount(
     key = None if account.is_demo else fetch_key(account, session.environ)
     if key is not None:
         session.redactor.add(key)
+    directories = find_directories(session.environ, options)
+    release_stuck_mount(directories.state_dir(account.name))  # or to look at DIR may hang
     plan = MountPlan(
         account=account,
         key=key,
         source=wanted,
         mountpoint=resolve(directory),
         options=options,
-        directories=find_directories(session.environ, options),
+        directories=directories,
         umask=umask,
     )
     create_state_dir(plan.state_dir)

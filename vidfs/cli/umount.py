@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from pathlib import Path
 
 import click
 
@@ -15,6 +16,7 @@ from vidfs.app.mounts import (
     get_served,
     is_dead,
     load_kernel_mounts,
+    release_stuck_mount,
     resolve,
     unmount,
     wait_until_gone,
@@ -42,6 +44,9 @@ def umount(session: Session, now: bool, directory: str) -> int:
     vidfs umount ~/films
     vidfs umount --now ~/films
     """
+    for mount in load_kernel_mounts():
+        if mount.mountpoint == str(Path(directory).absolute()) and mount.fs_type == FS_TYPE:
+            release_stuck_mount(session.directories.state_dir(mount.account))
     try:
         served, _ = get_served(directory, session.directories)
     except NotMountedError:
