@@ -220,6 +220,25 @@ def test_no_more_uploads_run_at_once_than_allowed(bench: Bench) -> None:
     assert bench.host.max_uploads_at_once == 3
 
 
+def test_a_server_that_never_answers_keeps_no_other_upload_waiting(bench: Bench) -> None:
+    async def main() -> None:
+        bench.store.close()
+        bench.open(workers_max=2)
+        async with bench.running():
+            bench.host.on("upload", trio.sleep_forever)
+            stuck = bench.write(inode=Inode(9))
+            bench.queue.seal(stuck)
+            await bench.queue.wait_until(lambda: state_of(stuck) is JobState.SENDING)
+            others = [bench.write(inode=Inode(inode)) for inode in range(10, 14)]
+            for job in others:
+                bench.queue.seal(job)
+            await bench.queue.wait_until(lambda: not any(job.pending for job in others))
+            assert state_of(stuck) is JobState.SENDING
+
+    run(main)
+    assert len(bench.contents()) == 4
+
+
 # ------------------------------------------------------------------------------ bad outcomes
 
 
