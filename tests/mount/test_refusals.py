@@ -105,13 +105,15 @@ def test_a_page_of_html_from_a_node_leaves_one_copy(
     assert simhost.calls(account)["upload"] == 1
 
 
+@pytest.mark.parametrize("what", ["spool", "."])
 def test_a_spool_that_somebody_removed_is_told_and_reading_goes_on(
-    simhost: Simhost, mounted: Mounted
+    what: str, simhost: Simhost, mounted: Mounted
 ) -> None:
+    """Or the whole state directory: then there is nowhere to tell it but by errno."""
     simhost.add_file("xvs", "film.mp4", FILM)
     with mounted("xvs") as mount:
         os.listdir(mount.path)
-        shutil.rmtree(mount.state_dir / "spool")
+        shutil.rmtree((mount.state_dir / what).resolve())
         film, new = mount.path / "film.mp4", mount.path / "new.mp4"
         for change in (
             lambda: new.write_bytes(FILM),
@@ -121,9 +123,12 @@ def test_a_spool_that_somebody_removed_is_told_and_reading_goes_on(
             with pytest.raises(OSError, match=r".") as caught:
                 change()
             assert caught.value.errno == errno.EIO
-        assert "the spool itself" in mount.log()
         assert film.read_bytes() == FILM
-        mount.unmount()
+        if what == "spool":
+            assert "the spool itself" in mount.log()
+            mount.unmount()
+        else:
+            subprocess.run(["fusermount3", "-u", mount.path], check=True)
         mount.program.ok("mount", "xvs", str(mount.path))
         new.write_bytes(FILM)
         mount.wait()

@@ -71,7 +71,8 @@ class _FileHandler(logging.handlers.WatchedFileHandler):
         if self._bytes_max is not None and self.stream and self.stream.tell() > self._bytes_max:
             with suppress(OSError):
                 Path(self.baseFilename).replace(self.baseFilename + ".1")
-        super().emit(record)
+        with suppress(OSError):  # its directory is gone: no reason to end whoever has to say it
+            super().emit(record)
 
 
 def _is_journal(environ: Mapping[str, str]) -> bool:
