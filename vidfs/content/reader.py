@@ -64,6 +64,8 @@ _READ_DEADLINE_S = 60.0
 
 Slow lines are no error, but bytes by the drop are: below 4 KiB/s nobody would wait for more.
 """
+_ECHO_S = 0.5
+"""What the kernel asks again at once for a page of its read-ahead that failed: the same answer."""
 _UNREACHABLE_S = 10.0  # no connection: whoever reads is told sooner
 _RECONNECT_S, _RECONNECT_MAX_S = 0.1, 5.0
 _REFUSALS_MAX = 3  # of new links, one after the other: then it's the truth
@@ -106,9 +108,8 @@ class _Stream:
     def find_stop(self, size_bytes: int, is_unranged: bool) -> int:
         """The byte up to which the next request asks."""
         stop = chunk_start(self.limit)
-        is_short = self.requests < _SHORT_REQUESTS and self.written < stop < size_bytes
-        is_short = is_short and not is_unranged
-        return stop if is_short else size_bytes
+        is_short = self.requests < _SHORT_REQUESTS and not is_unranged
+        return stop if is_short and self.written < stop < size_bytes else size_bytes
 
     def wake(self) -> None:
         self.progress.set()
@@ -176,6 +177,7 @@ class RemoteReader:
         self._seats = seats
         self._is_unranged = False  # the server gives it from its first byte on or not at all
         self._is_closed = False
+        self._failed: tuple[int, float, Exception] | None = None  # chunk, when, how
         self._read_at = 0
         self._fetching: list[range] = []  # chunks that readers wait for
         self._loose: dict[int, bytearray] = {}  # chunks that found no room on the disk
@@ -288,20 +290,29 @@ class RemoteReader:
                 stream.want(chunk, self._cache.window_chunks_max)
                 return
 
-    async def _fetch(self, offset: int, size: int, missing: int | None) -> None:
-        chunks = chunks_of(offset, size)
+    async def _fetch(self, offset: int, size: int, missing: int) -> None:
+        if self._failed is not None:
+            chunk, failed_at, error = self._failed
+            if chunk == missing and trio.current_time() < failed_at + _ECHO_S:
+                raise error
+        chunks, started_at = chunks_of(offset, size), trio.current_time()
         self._fetching.append(chunks)
         try:
-            if trio.current_time() >= self._full_until:
-                try:
-                    await self._fetch_chunks(offset, size, missing)
-                except _NoRoomError:
-                    await self._fetch_seated(offset, size)
-            else:
+            if started_at < self._full_until:
                 await self._fetch_seated(offset, size)
+                return
+            try:
+                await self._fetch_chunks(offset, size, missing)
+            except _NoRoomError:
+                await self._fetch_seated(offset, size)
+        except (VidfsError, trio.TooSlowError) as error:
+            now, still = trio.current_time(), self._find_missing(offset, size)
+            if still is not None and now > started_at + _ECHO_S:
+                self._failed = still, now, error
+            raise
         finally:
             self._fetching.remove(chunks)
-        self._read_at = chunks.stop - 1
+            self._read_at = chunks.stop - 1
 
     async def _fetch_seated(self, offset: int, size: int) -> None:
         async with self._seats.taken(self, _READ_DEADLINE_S):
