@@ -41,8 +41,11 @@ TROUBLE = (
     "download:html:every=31",
 )
 MORE_TROUBLE = {
-    "fruithosted": ("file/dlticket:wait=1:every=15", "file/dl:http=502:every=9"),
-    "streamtape": ("file/dlticket:wait=1:every=15", "file/dl:string-status:every=2"),
+    "fruithosted": (f"file/dlticket:wait=1:every={7 if FULL else 40}", "file/dl:http=502:every=9"),
+    "streamtape": (
+        f"file/dlticket:wait=1:every={7 if FULL else 40}",
+        "file/dl:string-status:every=2",
+    ),
     "xvs": ("file/direct_link:http=502:every=9", "file/direct_link:slow=200:every=5"),
 }
 
