@@ -279,7 +279,7 @@ def release_stuck_mount(state_dir: Path) -> None:
     lock and everybody who asked. As root, or where fusectl is mounted; else nothing can be done.
     """
     info = find_daemon_info(state_dir)
-    if info is None or not _is_zombie(info.pid):
+    if info is None or not _is_stuck(info.pid):
         return
     for device in _find_devices(info.mountpoint):
         with suppress(OSError):
@@ -300,9 +300,11 @@ def _find_devices(mountpoint: str) -> list[int]:
     ]
 
 
-def _is_zombie(pid: int) -> bool:
+def _is_stuck(pid: int) -> bool:
+    """Whether it has ended but for a thread that no signal reaches."""
     try:
-        return ") Z " in Path(f"/proc/{pid}/stat").read_text(errors="replace")
+        is_zombie = ") Z " in Path(f"/proc/{pid}/stat").read_text(errors="replace")
+        return is_zombie and len(os.listdir(f"/proc/{pid}/task")) > 1  # noqa: PTH208
     except OSError:
         return False
 
