@@ -32,7 +32,7 @@ from vidfs.errors import (
     UploadRefusedError,
     WrongKeyError,
 )
-from vidfs.hosts import HOSTS, pacing
+from vidfs.hosts import HOSTS, lag, pacing
 from vidfs.hosts.api import Capabilities, UploadBody, UploadOptions, UploadReceipt, VideoHost
 from vidfs.types import FileCode, FolderId, Secret
 
@@ -333,8 +333,11 @@ def test_folders_are_created_renamed_moved_and_deleted(door: Door) -> None:
 
 
 @pytest.mark.parametrize("action", ["drop-before", "drop-after", "html", "truncate", "http=502"])
-def test_a_folder_is_created_once_whatever_becomes_of_the_answer(door: Door, action: str) -> None:
+def test_a_folder_is_created_once_whatever_becomes_of_the_answer(
+    door: Door, action: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     needs(door, create_folder=True)
+    monkeypatch.setattr(lag, "LOOK_PAUSES_S", (0.0, 0.05))
     is_xvs = HOSTS[door.dialect].family == "xvs"
     call = "folder/create" if is_xvs else "file/createfolder"
     door.fault(call, f"{action}:times=1")
@@ -344,6 +347,24 @@ def test_a_folder_is_created_once_whatever_becomes_of_the_answer(door: Door, act
         assert [f.folder for f in (await host.list_folder(host.root)).folders] == [created]
 
     door.run(body)
+
+
+def test_a_folder_that_listings_show_later_is_not_created_again(door: Door) -> None:
+    needs(door, create_folder=True)
+    is_xvs = HOSTS[door.dialect].family == "xvs"
+
+    async def body(host: VideoHost) -> None:
+        await host.list_folder(host.root)
+        door.sim.set(listing_lag_ms=500)
+        door.fault("folder/create" if is_xvs else "file/createfolder", "drop-after:times=1")
+        created = await host.create_folder(host.root, "Once")
+        door.sim.set(listing_lag_ms=0)
+        assert [f.folder for f in (await host.list_folder(host.root)).folders] == [created]
+
+    try:
+        door.run(body)
+    finally:
+        door.sim.set(listing_lag_ms=0)
 
 
 # --- uploads ---

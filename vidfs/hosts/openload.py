@@ -52,6 +52,7 @@ from vidfs.hosts.envelope import (
     open_envelope,
 )
 from vidfs.hosts.extras import Encoding, RemoteUpload, RemoteUploads, Ticket
+from vidfs.hosts.lag import find_patiently
 from vidfs.hosts.multipart import MultipartBody
 from vidfs.hosts.openload_records import HOME, OpenloadDialect
 from vidfs.hosts.openload_rows import (
@@ -348,7 +349,8 @@ class OpenloadClient:
                     self._newest_folder = max(self._newest_folder, to_int(identifier) or 0)
                     return FolderId(identifier)
                 asked_before = True
-            found = await self._find_new_folder(parent, name, known_newest)
+            find = partial(self._find_new_folder, parent, name, known_newest)
+            found = await find_patiently(find)
             if found is not None:
                 return found
         raise UnreadableAnswerError(f"{call}: no answer, and no folder of that name", call=call)

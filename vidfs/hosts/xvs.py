@@ -46,6 +46,7 @@ from vidfs.hosts.api import (
     UploadReceipt,
 )
 from vidfs.hosts.envelope import decode_result, decode_scalar
+from vidfs.hosts.lag import find_patiently
 from vidfs.hosts.multipart import MultipartBody, SmallFile
 from vidfs.hosts.parallel import run_parallel
 from vidfs.hosts.scalars import to_identifier, to_int, to_size, to_text
@@ -432,7 +433,8 @@ class XvsClient(XvsExtras):
                     self._session.note_folder(identifier)
                     return FolderId(identifier)
                 asked_before = True
-            found = await self._find_new_folder(parent, name, known_newest)
+            find = partial(self._find_new_folder, parent, name, known_newest)
+            found = await find_patiently(find)
             if found is not None:
                 return found
         raise UnreadableAnswerError(f"{call}: no answer, and no folder of that name", call=call)
