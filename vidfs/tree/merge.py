@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from vidfs.hosts.api import Listing, RemoteFile, RemoteFolder
-from vidfs.tree.names import Titled, assign_names
+from vidfs.tree.names import Titled, assign_names, is_host_form
 from vidfs.tree.node import Node, SizeSource
 from vidfs.types import ROOT_INODE, Inode, NodeKind
 
@@ -213,8 +213,10 @@ class Merge:
         changed = node.unsettled_since is not None
         node.unsettled_since = node.stale_title = None
         if title != node.title:
-            node.title, node.given = title, None
-            self._renaming = changed = True
+            node.title, changed = title, True
+            # A conversion, or a listing that lags behind, may bring such a title at any time.
+            if node.given is None or node.is_folder or not is_host_form(title, node.given):
+                node.given, self._renaming = None, True
         if not here:
             self._tree._unlink(node)
             self._tree._listener.entry_changed(node.parent, node.name, node.inode)

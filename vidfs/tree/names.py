@@ -195,3 +195,20 @@ def loose_title(title: str) -> str:
             break
         text = stem
     return _BLANKS.sub(" ", text).strip().casefold()
+
+
+def is_host_form(title: str, given: str) -> bool:
+    """Whether *title* is what a host may have made of *given* by itself.
+
+    Source: API_FACTS §2.5 (extension dropped; dots and underscores turned to blanks), §3.4
+    (".mp4" appended after conversion).
+    """
+    stem, extension = split_extension(given)
+    if extension[1:].lower() not in VIDEO_EXTENSIONS:
+        stem = given
+    text = html.unescape(title)
+    return any(
+        text in (form, _BLANKS.sub(" ", form).strip())
+        for kept in (given, stem)
+        for form in (kept, f"{kept}.mp4", f"{_BLANKS.sub(' ', kept)}.mp4")
+    )

@@ -272,8 +272,9 @@ class Tree:
                 self._listed_at[folder.inode] = at
         return at
 
-    async def ensure_fresh(self, folder: Node) -> None:
-        """Make *folder* fit to be shown, by the rules of `dir_ttl` and `dir_stale`.
+    async def ensure_fresh(self, folder: Node, *, wait: bool = False) -> None:
+        """Make *folder* fit to be shown, by the rules of `dir_ttl` and `dir_stale`; with *wait*,
+        by that of `dir_ttl` alone.
 
         A listing of an earlier session is shown at once and refreshed behind it. Where the host
         doesn't answer within `_PATIENCE_S` the last known listing goes on being shown: nobody
@@ -290,7 +291,8 @@ class Tree:
         if folder.inode not in self._doubted:
             if 0 <= age_s < self._settings.dir_ttl_s:
                 return
-            if age_s < self._settings.dir_stale_s or listed_at < self._session_at:
+            is_shown = age_s < self._settings.dir_stale_s or listed_at < self._session_at
+            if is_shown and not wait:
                 self.refresh_soon(folder)
                 return
         if self.is_late:
@@ -307,13 +309,17 @@ class Tree:
             log.warning("%s is shown as last known: %s", self.path_of(folder), error)
 
     async def look(self, folder: Node, name: str) -> Node | None:
-        """The entry *name* of *folder*; the host is asked where the listing is too old."""
+        """The entry *name* of *folder*; the host is asked where the listing is too old.
+
+        Who is told that there is none may make one, beside what another machine has made since:
+        so that is only said of a listing within `dir_ttl`, or of names that are never sent.
+        """
         if self.listed_at(folder) is None:
             await self.ensure_fresh(folder)
             return self.find_child(folder, name)
         node = self.find_child(folder, name)
         if node is None and folder.linked:
-            await self.ensure_fresh(folder)
+            await self.ensure_fresh(folder, wait=not name.startswith("."))
             node = self.find_child(folder, name)
         return node
 

@@ -141,7 +141,7 @@ class Changes:
                 self._cache.forget(code)
                 self._writeback.removed(node, deleted=None)
                 return
-            with self._unfinished.noted(node):
+            with self._unfinished.noted(node, removes=True):
                 with change_deadline():
                     try:
                         await self._trash.remove_file(node)
@@ -164,7 +164,7 @@ class Changes:
     async def _remove_folder(self, node: Node) -> None:
         """Remove *node*, whose own lock is held, so that nothing is put into it meanwhile."""
         self._check_may_delete()
-        with self._unfinished.noted(node):
+        with self._unfinished.noted(node, removes=True):
             with change_deadline():
                 # A host's own deletion takes the videos inside with it: look for certain.
                 await self._tree.refresh_newest(node)

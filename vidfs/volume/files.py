@@ -254,6 +254,10 @@ class Files:
             return await self._read_once(fh, offset, size)
         except ContentChangedError:  # by now the tree knows the size of the new content
             return await self._read_once(fh, offset, size)
+        except HostNotFoundError:
+            if self.get(fh).has_read:  # "no such file" would make no sense to who reads on in it
+                raise ContentChangedError("the host no longer has what was being read") from None
+            raise
 
     async def _read_once(self, fh: int, offset: int, size: int) -> bytes:
         handle = self.get(fh)

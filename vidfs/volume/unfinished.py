@@ -34,12 +34,20 @@ class Unfinished:
         self._trash = trash
 
     @contextmanager
-    def noted(self, node: Node, *, target: Node | None = None, name: str = "") -> Iterator[None]:
+    def noted(
+        self, node: Node, *, target: Node | None = None, name: str = "", removes: bool = False
+    ) -> Iterator[None]:
         """While the host is asked to remove *node*, or to make it *name* in *target*, and until
-        the tree says so, too. For a new folder, *node* is the one that it is to be in."""
+        the tree says so, too. For a new folder, *node* is the one that it is to be in.
+
+        Errors: SpoolFullError, before the host is asked: it must not do what can't be written
+        down here. Only a removal (*removes*) is done all the same: it may be what helps.
+        """
         try:
             job = self._note(node, target, name)
-        except SpoolError as error:  # the disk is full: removing may be what helps
+        except SpoolError as error:
+            if not removes:
+                raise
             log.info("a change of %s is not noted: %s", node.name, error)
             yield
             return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,7 +12,7 @@ import trio
 from tests.hosts.documented_calls import CALLS, Stage
 from tests.unit.hosts.canned import KEY, LOGIN, CannedTransport, answer, run
 from vidfs.errors import TransientHostError, VidfsError
-from vidfs.hosts import HOSTS
+from vidfs.hosts import HOSTS, lag
 from vidfs.hosts.api import DownloadLink
 from vidfs.hosts.openload import OpenloadClient
 from vidfs.hosts.transport import Answer, Param
@@ -87,6 +87,13 @@ async def outcome(act: Awaitable[object]) -> object:
             return await act
         except VidfsError as error:
             return error
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_lag() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lag, "LOOK_PAUSES_S", (0.0,))
+        yield
 
 
 @pytest.mark.parametrize(("dialect", "call"), CASES)

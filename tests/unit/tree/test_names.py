@@ -17,6 +17,7 @@ from vidfs.tree.names import (
     decorated,
     extension_of,
     has_video_extension,
+    is_host_form,
     is_scratch,
     loose_title,
     shown_name,
@@ -317,3 +318,22 @@ def test_scratch_names(name: str, expected: bool) -> None:
 def test_decoration_fits() -> None:
     assert len(decorated("x" * 400 + ".mp4", "code").encode()) == NAME_BYTES_MAX
     assert extension_of(decorated("x" * 400 + ".MP4", "code")) == "mp4"
+
+
+@pytest.mark.parametrize(
+    "title, given, may_be",
+    [
+        ("f1.mp4.mp4", "f1.mp4", True),
+        ("re named 1", "re_named.1.mkv", True),
+        ("re named 1.mp4", "re_named.1.mkv", True),
+        ("film", "film.avi", True),
+        ("film.mp4", "film.avi", True),
+        ("A.mp4", "a.mp4", False),
+        ("other.mp4", "a.mp4", False),
+        ("a", "a b.mp4", False),
+    ],
+)
+def test_what_a_host_makes_of_a_title_is_told_from_a_new_one(
+    title: str, given: str, may_be: bool
+) -> None:
+    assert is_host_form(title, given) is may_be

@@ -391,6 +391,37 @@ def test_what_was_shown_is_refreshed_once_nobody_looks_and_after_a_second_anyway
     run(main)
 
 
+def test_that_a_name_is_free_is_only_said_of_a_fresh_listing(bench: Bench) -> None:
+    async def main() -> None:
+        async with bench.open(dir_ttl_s=60, dir_stale_s=600) as tree:
+            await tree.ensure_fresh(tree.root)
+            bench.host.add("a.mp4")
+            assert await tree.look(tree.root, "a.mp4") is None
+            await trio.sleep(61)
+            assert await tree.look(tree.root, ".hidden") is None
+            assert bench.host.calls["list_folder"] == 1
+            assert await tree.look(tree.root, "a.mp4") is not None
+
+    run(main)
+
+
+def test_a_given_name_outlives_what_a_conversion_makes_of_the_title(bench: Bench) -> None:
+    async def main() -> None:
+        async with bench.open(dir_ttl_s=1, dir_stale_s=1) as tree:
+            code = bench.host.add("a.mp4")
+            await tree.ensure_fresh(tree.root)
+            node = tree.find_child(tree.root, "a.mp4")
+            assert node is not None
+            tree.move(node, tree.root, "b.mp4", title="b.mp4")
+            for title, name in (("b.mp4", "b.mp4"), ("b.mp4.mp4", "b.mp4"), ("c.mp4", "c.mp4")):
+                await trio.sleep(700)
+                bench.host.change(code, title=title)
+                await tree.refresh(tree.root)
+                assert bench.names() == [name]
+
+    run(main)
+
+
 def test_many_who_want_a_listing_share_one(bench: Bench) -> None:
     bench.host.on("list_folder", lambda: trio.sleep(1))  # noqa: ASYNC105 - a step, not a call
 
