@@ -182,6 +182,7 @@ class Attributes:
         known = self.load(node)
         if known.get(name) == value:
             return
+        self._check_is_there(node)
         if field not in WRITABLE:
             if field in READABLE or name in known:
                 raise NamespaceAbilityError(f"{field} is the host's to say")
@@ -200,9 +201,16 @@ class Attributes:
         await self.get(node, name)
         if field not in _REMOVABLE:
             raise NamespaceAbilityError(f"{field} can't be removed")
+        self._check_is_there(node)
         self._check_can_set(node, field)
         await self._host.edit_file(_code_of(node), fields={field: ""})
         self._tree.set_extra(node, field, "")
+
+    def _check_is_there(self, node: Node) -> None:
+        local = self._writeback.find(node.inode)
+        if node.remote is None or (local is not None and not local.done):
+            # Whoever copies a file with its attributes carries on after this errno alone.
+            raise ContentAbilityError(f"{node.name} isn't at the host yet")
 
     def _check_can_set(self, node: Node, field: str) -> None:
         can = self._host.capabilities
@@ -212,10 +220,6 @@ class Attributes:
         if not able:
             what = "a folder" if node.is_folder else "a file"
             raise ContentAbilityError(f"{self._host.name} can't change the {field} of {what}")
-        local = self._writeback.find(node.inode)
-        if node.remote is None or (local is not None and not local.done):
-            # Whoever copies a file with its attributes carries on after this errno alone.
-            raise ContentAbilityError(f"{node.name} isn't at the host yet")
 
 
 def _code_of(node: Node) -> FileCode:
