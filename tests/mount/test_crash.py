@@ -97,7 +97,7 @@ def test_a_plain_unmount_with_uploads_pending_loses_nothing(
         rsync(source, mount.path)
         subprocess.run(["fusermount3", "-u", str(mount.path)], check=True)
         assert not mount.is_mounted()
-        [status] = vidfs.status()
+        [status] = until(vidfs.status, "the daemon goes on")
         assert status["pending"] == 4
         until(lambda: vidfs.status() == [], "the daemon's end")
         assert at_host(simhost, "xvs") == files
