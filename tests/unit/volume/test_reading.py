@@ -167,3 +167,25 @@ def test_a_read_under_way_survives_a_truncation(rig: Rig) -> None:
             await rig.close(writer)
 
     run(main)
+
+
+def test_whoever_reads_on_in_what_the_host_removed_gets_no_missing_name(rig: Rig) -> None:
+    size = 8 << 20
+    rig.host.add("a.mp4", bytes(size))
+    rig.host.add("b.mp4", bytes(size))
+
+    async def main() -> None:
+        async with rig.open() as volume:
+            one = await rig.open_file("a.mp4", os.O_RDONLY)
+            other = await rig.open_file("b.mp4", os.O_RDONLY)
+            await volume.files.read(one, 0, 1000)
+            for call in ("open_link", "open_stream"):
+                rig.host.on(call, *[raising(HostNotFoundError("gone"))] * 12)
+            with pytest.raises(ContentChangedError):
+                await volume.files.read(one, size - 1000, 1000)
+            with pytest.raises(HostNotFoundError):
+                await volume.files.read(other, 0, 1000)
+            await rig.close(one)
+            await rig.close(other)
+
+    run(main)

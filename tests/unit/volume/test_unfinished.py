@@ -10,7 +10,8 @@ import pytest
 import trio
 
 from tests.unit.volume.test_volume import Rig, run
-from vidfs.errors import HostNotFoundError
+from vidfs.errors import HostNotFoundError, SpoolFullError
+from vidfs.tree.journal import SqlJournal
 from vidfs.tree.store import Store
 from vidfs.types import ROOT_INODE
 from vidfs.volume import Volume
@@ -187,6 +188,37 @@ def test_of_a_folder_being_renamed_the_host_says_its_name(rig: Rig, when: str) -
     run(make)
     died_during(rig, "edit_folder", when, lambda v: rename(v, "Films", "Movies"))
     assert next_start(rig) == [folder.name for folder in rig.host.folders.values()]
+
+
+@pytest.mark.parametrize(
+    ("call", "change"),
+    [
+        ("edit_file", lambda volume: rename(volume, "a.mp4", "b.mp4")),
+        ("edit_folder", lambda volume: rename(volume, "A", "B")),
+        ("create_folder", lambda volume: volume.make_folder(ROOT_INODE, "C")),
+    ],
+)
+def test_what_a_full_disk_cannot_note_is_not_asked_of_the_host(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, call: str, change: Change
+) -> None:
+    def full(*_: object) -> None:
+        raise SpoolFullError("the disk of the catalogue is full")
+
+    rig.host.add("a.mp4")
+
+    async def main() -> None:
+        async with rig.open() as volume:
+            await volume.make_folder(ROOT_INODE, "A")
+            before, asked = await rig.names(), rig.host.calls[call]
+            with monkeypatch.context() as patch:
+                patch.setattr(SqlJournal, "create", full)
+                with pytest.raises(SpoolFullError):
+                    await change(volume)
+                await volume.unlink(ROOT_INODE, "a.mp4")  # may be what helps
+            assert rig.host.calls[call] == asked
+            assert await rig.names() == [name for name in before if name != "a.mp4"]
+
+    run(main)
 
 
 async def rename(volume: Volume, old: str, new: str) -> None:
