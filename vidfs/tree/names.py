@@ -204,11 +204,7 @@ def is_host_form(title: str, given: str) -> bool:
     (".mp4" appended after conversion).
     """
     stem, extension = split_extension(given)
-    if extension[1:].lower() not in VIDEO_EXTENSIONS:
-        stem = given
-    text = html.unescape(title)
-    return any(
-        text in (form, _BLANKS.sub(" ", form).strip())
-        for kept in (given, stem)
-        for form in (kept, f"{kept}.mp4", f"{_BLANKS.sub(' ', kept)}.mp4")
-    )
+    forms = {given, stem} if extension[1:].lower() in VIDEO_EXTENSIONS else {given}
+    forms |= {_BLANKS.sub(" ", form).strip() for form in forms}
+    forms |= {f"{form}.mp4" for form in forms}
+    return html.unescape(title) in forms

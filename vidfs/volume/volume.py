@@ -124,18 +124,7 @@ class Volume:
         self._quota = Quota(host)
         trash = Trash(self.tree, host)
         journal = SqlJournal(self._store)
-        self.writeback = Writeback(
-            tree=self.tree,
-            host=host,
-            spool=self._spool,
-            cache=self._cache,
-            readers=self._readers,
-            quota=self._quota,
-            journal=journal,
-            trash=trash,
-            settings=settings,
-            default_extension=self._default_extension,
-        )
+        self.writeback = self._make_writeback(journal, trash)
         self._sizes = SizeFinder(
             self.tree,
             host,
@@ -163,18 +152,7 @@ class Volume:
         )
         unfinished = Unfinished(self.tree, journal, self.writeback, trash)
         unfinished.resume()
-        self._changes = Changes(
-            tree=self.tree,
-            host=host,
-            files=self.files,
-            cache=self._cache,
-            writeback=self.writeback,
-            trash=trash,
-            listener=self,
-            unfinished=unfinished,
-            settings=settings,
-            default_extension=self._default_extension,
-        )
+        self._changes = self._make_changes(unfinished, trash)
         self._thumbnails = self._make_thumbnails()
         self._attributes = Attributes(
             self.tree, host, self.writeback, retitle=self._changes.retitle
@@ -184,6 +162,34 @@ class Volume:
         self._atimes_ns: LRUCache[Inode, int] = LRUCache(_ATIMES_MAX)
         self._root = self.tree.root
         self._start_note = ""
+
+    def _make_writeback(self, journal: SqlJournal, trash: Trash) -> Writeback:
+        return Writeback(
+            tree=self.tree,
+            host=self._host,
+            spool=self._spool,
+            cache=self._cache,
+            readers=self._readers,
+            quota=self._quota,
+            journal=journal,
+            trash=trash,
+            settings=self.settings,
+            default_extension=self._default_extension,
+        )
+
+    def _make_changes(self, unfinished: Unfinished, trash: Trash) -> Changes:
+        return Changes(
+            tree=self.tree,
+            host=self._host,
+            files=self.files,
+            cache=self._cache,
+            writeback=self.writeback,
+            trash=trash,
+            listener=self,
+            unfinished=unfinished,
+            settings=self.settings,
+            default_extension=self._default_extension,
+        )
 
     def _make_tree(self) -> Tree:
         return Tree(
