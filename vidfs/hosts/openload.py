@@ -24,8 +24,6 @@ from vidfs.errors import (
     HostNotFoundError,
     MoveAbilityError,
     NamespaceAbilityError,
-    OutcomeUnknownError,
-    PermanentHostError,
     RateLimitedError,
     UnreadableAnswerError,
     WrongKeyError,
@@ -52,7 +50,7 @@ from vidfs.hosts.envelope import (
     open_envelope,
 )
 from vidfs.hosts.extras import Encoding, RemoteUpload, RemoteUploads, Ticket
-from vidfs.hosts.lag import find_patiently
+from vidfs.hosts.lag import make_once
 from vidfs.hosts.multipart import MultipartBody
 from vidfs.hosts.openload_records import HOME, OpenloadDialect
 from vidfs.hosts.openload_rows import (
@@ -329,31 +327,22 @@ class OpenloadClient:
         if not self._capabilities.create_folder:
             raise NamespaceAbilityError(f"{self.name} can't create folders")
         known_newest = self._newest_folder
-        asked_before = False
-        for _ in range(3):
-            try:
-                row = await self._ask(
-                    call,
-                    [("name", name), ("pid", parent)],
-                    lambda e: decode_result(e.result, FolderRow, FolderRow(), call),
-                    repeatable=False,
-                )
-            except OutcomeUnknownError:
-                asked_before = True
-            except PermanentHostError:
-                if not asked_before:
-                    raise
-            else:
-                identifier = to_identifier(row.folderid) or to_identifier(row.id)
-                if identifier:
-                    self._newest_folder = max(self._newest_folder, to_int(identifier) or 0)
-                    return FolderId(identifier)
-                asked_before = True
-            find = partial(self._find_new_folder, parent, name, known_newest)
-            found = await find_patiently(find)
-            if found is not None:
-                return found
-        raise UnreadableAnswerError(f"{call}: no answer, and no folder of that name", call=call)
+
+        async def make() -> FolderId | None:
+            row = await self._ask(
+                call,
+                [("name", name), ("pid", parent)],
+                lambda e: decode_result(e.result, FolderRow, FolderRow(), call),
+                repeatable=False,
+            )
+            identifier = to_identifier(row.folderid) or to_identifier(row.id)
+            if not identifier:
+                return None
+            self._newest_folder = max(self._newest_folder, to_int(identifier) or 0)
+            return FolderId(identifier)
+
+        find = partial(self._find_new_folder, parent, name, known_newest)
+        return await make_once(make, find, call=call)
 
     async def _find_new_folder(
         self, parent: FolderId, name: str, known_newest: int

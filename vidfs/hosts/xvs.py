@@ -46,7 +46,7 @@ from vidfs.hosts.api import (
     UploadReceipt,
 )
 from vidfs.hosts.envelope import decode_result, decode_scalar
-from vidfs.hosts.lag import find_patiently
+from vidfs.hosts.lag import make_once
 from vidfs.hosts.multipart import MultipartBody, SmallFile
 from vidfs.hosts.parallel import run_parallel
 from vidfs.hosts.scalars import to_identifier, to_int, to_size, to_text
@@ -411,40 +411,27 @@ class XvsClient(XvsExtras):
             names = self._dialect.folder_fields
             self._session.need("description" in names, "describe folders")
             params.append((names["description"], descr))
-        asked_before = False
-        for _ in range(3):
-            try:
-                row = await self._session.ask(
-                    call,
-                    params,
-                    lambda e: decode_result(e.result, FolderRow, FolderRow(), call),
-                    repeatable=False,
-                )
-            except OutcomeUnknownError:
-                if not self.capabilities.list_folders:
-                    raise
-                asked_before = True
-            except PermanentHostError:
-                if not asked_before:
-                    raise
-            else:
-                identifier = to_identifier(row.fld_id)
-                if identifier:
-                    self._session.note_folder(identifier)
-                    return FolderId(identifier)
-                asked_before = True
-            find = partial(self._find_new_folder, parent, name, known_newest)
-            found = await find_patiently(find)
-            if found is not None:
-                return found
-        raise UnreadableAnswerError(f"{call}: no answer, and no folder of that name", call=call)
+
+        async def make() -> FolderId | None:
+            row = await self._session.ask(
+                call,
+                params,
+                lambda e: decode_result(e.result, FolderRow, FolderRow(), call),
+                repeatable=False,
+            )
+            identifier = to_identifier(row.fld_id)
+            if not identifier:
+                return None
+            self._session.note_folder(identifier)
+            return FolderId(identifier)
+
+        find = partial(self._find_new_folder, parent, name, known_newest)
+        return await make_once(make, find if self.capabilities.list_folders else None, call=call)
 
     async def _find_new_folder(
         self, parent: FolderId, name: str, known_newest: int
     ) -> FolderId | None:
         """The newest folder called *name* among those with a higher id than any known before."""
-        if not self.capabilities.list_folders:
-            return None
         named = [f.folder for f in await self.list_subfolders(parent) if f.name == name]
         new = [f for f in named if (to_int(f) or math.inf) > known_newest]
         return max(new, key=lambda f: to_int(f) or 0, default=None)
