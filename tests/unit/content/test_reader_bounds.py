@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,18 @@ def give_cache(bench: Bench, directory: Path, chunks: int) -> None:
 
 def disk_bytes(directory: Path) -> int:
     return sum(file.stat().st_blocks * 512 for file in directory.glob("*.data"))
+
+
+def run_all(bench: Bench, read: Callable[[int], Awaitable[None]], files: int) -> None:
+    """*read* for each of so many files, all at once."""
+
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            bench.readers.start(nursery)
+            for number in range(files):
+                nursery.start_soon(read, number)
+
+    run(main)
 
 
 def test_a_cache_file_that_was_cut_is_fetched_again_and_never_read_short(
@@ -120,13 +133,7 @@ def test_a_tiny_cache_is_exceeded_by_no_more_than_a_chunk_for_each_file(
             most = max(most, disk_bytes(tmp_path / "small"))
         bench.readers.release(reader)
 
-    async def main() -> None:
-        async with trio.open_nursery() as nursery:
-            bench.readers.start(nursery)
-            for number in range(files):
-                nursery.start_soon(read, number)
-
-    run(main)
+    run_all(bench, read, files)
     assert most <= (chunks + files) * CHUNK_BYTES
 
 
@@ -155,13 +162,7 @@ def test_a_full_disk_costs_little_memory_however_many_read(
             most = max(most, kept_bytes())
         bench.readers.release(reader)
 
-    async def main() -> None:
-        async with trio.open_nursery() as nursery:
-            bench.readers.start(nursery)
-            for number in range(files):
-                nursery.start_soon(read, number)
-
-    run(main)
+    run_all(bench, read, files)
     assert 0 < most <= 48 << 20, most
 
 
