@@ -21,13 +21,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from vidfs.app.mounts import (
-    FS_TYPE,
-    find_daemon_info,
-    find_lock_holder,
-    load_kernel_mounts,
-    wait_until_gone,
-)
+from vidfs.app.mounts import FS_TYPE, find_daemon_info, find_lock_holder, wait_until_gone
+from vidfs.fuse.mountinfo import load_kernel_mounts
 
 ROOT = Path(__file__).parents[2]
 RUN_DEADLINE_S = 90.0

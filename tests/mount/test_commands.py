@@ -16,13 +16,8 @@ from pathlib import Path
 import pytest
 
 from tests.mount.mounting import Mounted, Program, Simhost, processes_with, until, write_config
-from vidfs.app.mounts import (
-    FS_TYPE,
-    find_daemon_info,
-    find_lock_holder,
-    load_kernel_mounts,
-    wait_until_gone,
-)
+from vidfs.app.mounts import FS_TYPE, find_daemon_info, find_lock_holder, wait_until_gone
+from vidfs.fuse.mountinfo import load_kernel_mounts
 
 FILM = bytes(range(256)) * 1024
 

@@ -19,14 +19,7 @@ from typing import Literal
 import trio
 
 from vidfs.app.accounts import open_catalogue
-from vidfs.app.mounts import (
-    FS_TYPE,
-    find_conditions,
-    find_lock_holder,
-    find_mount_of,
-    load_kernel_mounts,
-    resolve,
-)
+from vidfs.app.mounts import FS_TYPE, find_conditions, find_lock_holder, find_mount_of, resolve
 from vidfs.app.places import Place
 from vidfs.app.remote import RemoteAccount, Surroundings, run_with_account
 from vidfs.config import DEMO_ACCOUNT, Account, Config, config_path, load_config
@@ -39,6 +32,7 @@ from vidfs.errors import (
     UsageError,
     VidfsError,
 )
+from vidfs.fuse.mountinfo import load_kernel_mounts
 from vidfs.tree.journal import SqlJournal
 from vidfs.types import JobState
 

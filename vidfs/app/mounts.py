@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import re
 import struct
 import subprocess
 import sys
@@ -31,6 +30,7 @@ from vidfs.errors import (
     NotMountedError,
     UsageError,
 )
+from vidfs.fuse.mountinfo import KernelMount, load_kernel_mounts
 
 FS_TYPE = "fuse.vidfs"
 CONTROL_XATTR = "user.vidfs.control"
@@ -44,38 +44,6 @@ Condition = Literal["alive", "dead", "silent"]
 
 
 # -------------------------------------------------------------------------- mount table
-
-
-@dataclass(frozen=True, slots=True)
-class KernelMount:
-    mountpoint: str
-    fs_type: str
-    source: str
-
-    @property
-    def account(self) -> str:
-        return self.source.partition(":")[0]
-
-
-def load_kernel_mounts(path: str = "/proc/self/mountinfo") -> list[KernelMount]:
-    """All mounts this process sees, in the order they were made."""
-    text = Path(path).read_text(encoding="utf-8", errors="surrogateescape")
-    return [mount for line in text.splitlines() if (mount := parse_mountinfo_line(line))]
-
-
-def parse_mountinfo_line(line: str) -> KernelMount | None:
-    """One line of proc_pid_mountinfo(5); None if it isn't one."""
-    before, dash, after = line.partition(" - ")
-    left, right = before.split(" "), after.split(" ")
-    if not dash or len(left) < 5 or len(right) < 2:
-        return None
-    return KernelMount(_unescape(left[4]), right[0], _unescape(right[1]))
-
-
-def _unescape(text: str) -> str:
-    r"""The kernel writes space, tab, newline and backslash as `\040` …, byte by byte."""
-    raw = os.fsencode(text)
-    return os.fsdecode(re.sub(rb"\\([0-7]{3})", lambda octal: bytes([int(octal[1], 8)]), raw))
 
 
 def find_mount_of(path: str, mounts: Sequence[KernelMount]) -> KernelMount | None:
@@ -281,23 +249,15 @@ def release_stuck_mount(state_dir: Path) -> None:
     info = find_daemon_info(state_dir)
     if info is None or not _is_stuck(info.pid):
         return
-    for device in _find_devices(info.mountpoint):
+    for mount in load_kernel_mounts():
+        if (mount.mountpoint, mount.fs_type) != (info.mountpoint, FS_TYPE):
+            continue
+        connection = mount.device.partition(":")[2]
         with suppress(OSError):
-            Path(f"/sys/fs/fuse/connections/{device}/abort").write_text("1")
+            Path(f"/sys/fs/fuse/connections/{connection}/abort").write_text("1")
         # it says that the mount is busy, and does it
         subprocess.run(["umount", "-f", info.mountpoint], capture_output=True, check=False)
     wait_until_gone(state_dir, info.pid, timeout_s=5)
-
-
-def _find_devices(mountpoint: str) -> list[int]:
-    """The minor device numbers of the mounts of our type there, which name their connections."""
-    text = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape")
-    return [
-        int(line.split(" ")[2].partition(":")[2])
-        for line in text.splitlines()
-        if (mount := parse_mountinfo_line(line))
-        and (mount.mountpoint, mount.fs_type) == (mountpoint, FS_TYPE)
-    ]
 
 
 def _is_stuck(pid: int) -> bool:

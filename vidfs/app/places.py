@@ -12,16 +12,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from vidfs.app.mounts import (
-    CONTROL_XATTR,
-    FS_TYPE,
-    find_mount_of,
-    is_dead,
-    load_kernel_mounts,
-    resolve,
-)
+from vidfs.app.mounts import CONTROL_XATTR, FS_TYPE, find_mount_of, is_dead, resolve
 from vidfs.config import parse_source
 from vidfs.errors import NotMountedError, UsageError
+from vidfs.fuse.mountinfo import load_kernel_mounts
 
 XATTR_PREFIX = "user.vidfs."
 

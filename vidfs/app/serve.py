@@ -33,7 +33,6 @@ from vidfs.app.mounts import (
     find_daemon_info,
     find_lock_holder,
     is_dead,
-    load_kernel_mounts,
     unmount,
 )
 from vidfs.app.service import ServiceManager, without_manager
@@ -54,6 +53,7 @@ from vidfs.errors import (
     MountError,
     UsageError,
 )
+from vidfs.fuse.mountinfo import load_kernel_mounts
 from vidfs.hosts.api import UploadOptions, VideoHost
 from vidfs.types import Secret
 

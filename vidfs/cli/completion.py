@@ -7,9 +7,10 @@ from contextlib import suppress
 import click
 from click.shell_completion import CompletionItem
 
-from vidfs.app.mounts import FS_TYPE, load_kernel_mounts
+from vidfs.app.mounts import FS_TYPE
 from vidfs.cli.session import Session
 from vidfs.errors import VidfsError
+from vidfs.fuse.mountinfo import load_kernel_mounts
 
 
 def complete_account(

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from vidfs.app.logs import Redactor
-from vidfs.app.mounts import Served, find_served, get_served, load_kernel_mounts
+from vidfs.app.mounts import Served, find_served, get_served
 from vidfs.config import Config, Directories, config_path, find_directories, load_config
+from vidfs.fuse.mountinfo import load_kernel_mounts
 
 
 @dataclass(kw_only=True)

@@ -15,7 +15,6 @@ from vidfs.app.mounts import (
     find_mount_of,
     get_served,
     is_dead,
-    load_kernel_mounts,
     release_stuck_mount,
     resolve,
     unmount,
@@ -28,6 +27,7 @@ from vidfs.cli.session import Session
 from vidfs.cli.status import describe_local
 from vidfs.control import ask
 from vidfs.errors import MountError, NotMountedError
+from vidfs.fuse.mountinfo import load_kernel_mounts
 
 
 @click.command(short_help="Finish the uploads, then unmount.")

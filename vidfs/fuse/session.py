@@ -15,6 +15,7 @@ import trio
 
 from vidfs.errors import MountError
 from vidfs.fuse import waiting
+from vidfs.fuse.mountinfo import load_kernel_mounts
 from vidfs.fuse.notify import KernelNotifier
 from vidfs.fuse.operations import Operations
 from vidfs.volume import NoListener, Volume
@@ -44,12 +45,7 @@ async def _enlarge_read_ahead(mountpoint: str, begun: trio.Event) -> None:
     """
     await begun.wait()
     with suppress(OSError):
-        table = Path("/proc/self/mountinfo").read_bytes()
-        lines = (line.split(b" ") for line in table.splitlines())
-        path = os.fsencode(mountpoint)
-        for octal in (b"\\", b" ", b"\t", b"\n"):
-            path = path.replace(octal, b"\\%03o" % ord(octal))
-        devices = [fields[2].decode() for fields in lines if fields[4] == path]
+        devices = [one.device for one in load_kernel_mounts() if one.mountpoint == mountpoint]
         if devices:
             bdi = Path(f"/sys/class/bdi/{devices[-1]}/read_ahead_kb")
             bdi.write_text(str(_READ_AHEAD_KIB))

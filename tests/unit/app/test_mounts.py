@@ -13,7 +13,6 @@ from vidfs.app import mounts
 from vidfs.app.mounts import (
     AccountLock,
     DaemonInfo,
-    KernelMount,
     check_mountpoint,
     clear_dead_mounts,
     daemon_info,
@@ -22,12 +21,11 @@ from vidfs.app.mounts import (
     find_mount_of,
     find_served,
     get_served,
-    load_kernel_mounts,
-    parse_mountinfo_line,
     wait_until_gone,
 )
 from vidfs.config import Directories
 from vidfs.errors import MountPointError, NotMountedError
+from vidfs.fuse.mountinfo import KernelMount, load_kernel_mounts, parse_mountinfo_line
 
 LINE = (
     r"36 35 98:0 / /mnt/my\040films\134\011 rw,nosuid shared:1 master:2"
@@ -37,7 +35,7 @@ LINE = (
 
 def test_mountinfo_is_unescaped() -> None:
     mount = parse_mountinfo_line(LINE)
-    assert mount == KernelMount("/mnt/my films\\\t", "fuse.vidfs", "films:/a b")
+    assert mount == KernelMount("/mnt/my films\\\t", "fuse.vidfs", "films:/a b", "98:0")
     assert mount.account == "films"
     assert parse_mountinfo_line("") is None
     assert parse_mountinfo_line("36 35 - x") is None
