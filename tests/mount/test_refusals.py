@@ -128,6 +128,7 @@ def test_a_spool_that_somebody_removed_is_told_and_reading_goes_on(
             assert "the spool itself" in mount.log()
             mount.unmount()
         else:
+            assert "was removed" in mount.program.fails("umount", str(mount.path), code=3)
             subprocess.run(["fusermount3", "-u", mount.path], check=True)
         mount.program.ok("mount", "xvs", str(mount.path))
         new.write_bytes(FILM)

@@ -364,6 +364,10 @@ def get_served(target: str, directories: Directories) -> tuple[Served, str]:
                 return one, _path_inside(path, mount.mountpoint)
         if is_dead(mount.mountpoint):
             raise NotMountedError(f"{mount.mountpoint}: the daemon of this mount has died")
+        for state_dir in _ask_state_dirs([mount.mountpoint]).values():
+            if not state_dir.exists():
+                words = f"its state in {state_dir} was removed; fusermount3 -u ends the mount"
+                raise NotMountedError(f"{mount.mountpoint}: {words}")
         raise NotMountedError(f"{mount.mountpoint}: its daemon runs elsewhere or for another user")
     for one in served:
         if find_mount_of(path, [KernelMount(one.info.mountpoint, FS_TYPE, "")]):
