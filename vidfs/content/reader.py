@@ -20,14 +20,14 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
-import time
 
 import trio
-from cachetools import LRUCache
 
 from vidfs.content.chunkcache import CachedFile, CacheFileCutError, ChunkCache, is_full
 from vidfs.content.chunks import CHUNK_BYTES, chunk_of, chunk_start, chunk_stop, chunks_of
+from vidfs.content.links import Links
 from vidfs.content.seats import Seats
+from vidfs.content.stream import SKIP_MAX, WINDOW_MIN, Stream
 from vidfs.errors import (
     AccessDeniedError,
     CaptchaError,
@@ -45,15 +45,6 @@ from vidfs.types import FileCode
 
 log = logging.getLogger(__name__)
 
-_WINDOW_MIN = 4  # chunks ahead of a reader when a stream starts …
-_WINDOW_MAX = 128  # … and at the most, 32 MiB, after doubling with sequential use
-_SHORT_REQUESTS = 2
-"""So many requests of a stream ask for its window only, the next for all that follows.
-
-Whoever looks at a film's head or index (scanners, thumbnailers, players that open it) wants
-no more, and what a server has sent already can't be called back.
-"""
-_SKIP_MAX = 16  # chunks a stream may be behind and still be worth waiting for
 _STREAMS_MAX = 4
 _LOOSE_MAX = 10 * _STREAMS_MAX  # chunks in memory while there is no room: two requests' each
 _FULL_S = 1.0  # so long a full disk is not tried again
@@ -69,8 +60,6 @@ _ECHO_S = 0.5
 _UNREACHABLE_S = 10.0  # no connection: whoever reads is told sooner
 _RECONNECT_S, _RECONNECT_MAX_S = 0.1, 5.0
 _REFUSALS_MAX = 3  # of new links, one after the other: then it's the truth
-_LINKS_MAX = 1000
-_LINK_TTL_S = 300.0  # where the host doesn't say how long a link lives
 
 
 class _LinkExpiredError(TransientHostError):
@@ -79,84 +68,6 @@ class _LinkExpiredError(TransientHostError):
 
 class _NoRoomError(VidfsError):
     """Neither on the disk nor, until its reader has a seat, in memory."""
-
-
-class _Stream:
-    """Ranged requests one after the other, from chunk `position` on, never beyond `limit`."""
-
-    def __init__(self, position: int) -> None:
-        self.position = position  # the next chunk that will be whole
-        self.written = chunk_start(position)  # the next byte
-        self.requests = 0  # that brought what they were for
-        self.fed_bytes = 0  # since …
-        self.fed_at = -math.inf  # … a chunk's worth of them had come
-        self.read_at = position  # where its reader was last
-        self.limit = position + _WINDOW_MIN
-        self.window = _WINDOW_MIN
-        self.used_at = trio.current_time()
-        self.more = trio.Event()  # the limit was raised
-        self.progress = trio.Event()  # another chunk is whole, or it ended
-        self.waiting = 0  # readers that wait for its next chunk
-        self.error: VidfsError | None = None  # the last one, if `ended` what ended it
-        self.scope = trio.CancelScope()
-        self.ended = False
-        self.buffer: bytearray | None = None  # of chunk `position`, while the disk is full
-
-    def covers(self, chunk: int) -> bool:
-        return not self.ended and self.position <= chunk <= self.position + _SKIP_MAX
-
-    def find_stop(self, size_bytes: int, is_unranged: bool) -> int:
-        """The byte up to which the next request asks."""
-        stop = chunk_start(self.limit)
-        is_short = self.requests < _SHORT_REQUESTS and not is_unranged
-        return stop if is_short and self.written < stop < size_bytes else size_bytes
-
-    def wake(self) -> None:
-        self.progress.set()
-        self.progress = trio.Event()
-
-    def want(self, chunk: int, window_max: int) -> None:
-        """A reader is at *chunk*: run ahead of it."""
-        self.used_at = trio.current_time()
-        self.read_at = chunk
-        if chunk + self.window // 2 >= self.limit:
-            self.window = max(_WINDOW_MIN, min(self.window * 2, _WINDOW_MAX, window_max))
-            self.limit = chunk + self.window
-            self.more.set()
-            self.more = trio.Event()
-
-
-class Links:
-    """Direct links that are still good, kept over opens, asked for once by many readers."""
-
-    def __init__(self, host: VideoHost) -> None:
-        self._host = host
-        self._links: LRUCache[FileCode, tuple[DownloadLink, float]] = LRUCache(_LINKS_MAX)
-        self._locks: dict[FileCode, trio.Lock] = {}
-        self.fickle: LRUCache[bytes, bool] = LRUCache(_LINKS_MAX)
-        """Servers whose stamps change though the bytes don't."""
-
-    async def get(self, code: FileCode) -> tuple[DownloadLink, bool]:
-        """A link, and whether the host was asked for it just now. Errors: HostError."""
-        lock = self._locks.setdefault(code, trio.Lock())
-        try:
-            async with lock:
-                known = self._links.get(code)
-                if known is not None and time.time() < known[1]:
-                    return known[0], False
-                link = await self._host.open_link(code)
-                good_until = link.expires_at or time.time() + _LINK_TTL_S
-                self._links[code] = (link, good_until - 1.0)
-                return link, True
-        finally:
-            if not lock.statistics().tasks_waiting:
-                self._locks.pop(code, None)
-
-    def drop(self, code: FileCode, link: DownloadLink) -> None:
-        """*link* turned out to be good no longer."""
-        known = self._links.get(code)
-        if known is not None and known[0] is link:
-            del self._links[code]
 
 
 class RemoteReader:
@@ -172,7 +83,7 @@ class RemoteReader:
         self._cache = cache
         self._nursery = nursery
         self._file: CachedFile = cache.acquire(code, size_bytes)
-        self._streams: list[_Stream] = []
+        self._streams: list[Stream] = []
         self._links = links
         self._seats = seats
         self._is_unranged = False  # the server gives it from its first byte on or not at all
@@ -285,7 +196,7 @@ class RemoteReader:
         """A reader is served from the cache: keep its stream running ahead of it."""
         chunk = self._read_at = chunk_of(offset + max(size - 1, 0))
         for stream in self._streams:
-            behind = stream.position - max(stream.window, _SKIP_MAX)
+            behind = stream.position - max(stream.window, SKIP_MAX)
             if not stream.ended and stream.position > chunk >= behind:
                 stream.want(chunk, self._cache.window_chunks_max)
                 return
@@ -340,7 +251,7 @@ class RemoteReader:
             if trio.current_time() >= deadline:
                 raise error or trio.TooSlowError
 
-    async def _wait(self, stream: _Stream, deadline: float) -> None:
+    async def _wait(self, stream: Stream, deadline: float) -> None:
         """Until *stream* has got on, or ended, or the deadline."""
         stream.waiting += 1
         try:
@@ -356,7 +267,7 @@ class RemoteReader:
         self._freed.set()
         self._freed = trio.Event()
 
-    def _find_stream(self, chunk: int) -> _Stream | None:
+    def _find_stream(self, chunk: int) -> Stream | None:
         """The stream, perhaps a new one, that will bring *chunk*; None: all are taken.
 
         One that somebody waits for is never taken away: readers in more places than there may
@@ -373,13 +284,13 @@ class RemoteReader:
                 return None
             oldest.ended = True
             oldest.scope.cancel()
-        stream = _Stream(chunk)
+        stream = Stream(chunk)
         self._streams.append(stream)
         self._cache.begun += 1
         self._nursery.start_soon(self._run, stream, name=f"stream {chunk}")
         return stream
 
-    async def _run(self, stream: _Stream) -> None:
+    async def _run(self, stream: Stream) -> None:
         try:
             with stream.scope:
                 await self._copy(stream)
@@ -403,7 +314,7 @@ class RemoteReader:
             stream.wake()
             self._tell_freed()
 
-    def _drop_part(self, stream: _Stream) -> None:
+    def _drop_part(self, stream: Stream) -> None:
         """Give back to the disk what *stream* leaves of a chunk: nothing else knows of it."""
         chunk = stream.position
         is_shared = any(other.position == chunk for other in self._streams if other is not stream)
@@ -418,7 +329,7 @@ class RemoteReader:
         for stream in self._streams:
             stream.scope.cancel()
 
-    async def _copy(self, stream: _Stream) -> None:
+    async def _copy(self, stream: Stream) -> None:
         """One request after the other, failed ones again as long as somebody waits.
 
         Errors: the last one, once a reader would have given up.
@@ -451,7 +362,7 @@ class RemoteReader:
             await self._pause(stream)
             failing_since, delay_s = trio.current_time(), _RECONNECT_S
 
-    async def _copy_once(self, stream: _Stream) -> None:
+    async def _copy_once(self, stream: Stream) -> None:
         try:
             link, is_new = await self._links.get(self.code)
         except HostNotFoundError:
@@ -483,7 +394,7 @@ class RemoteReader:
             # An old one had expired, and a new one may fail by chance: another is asked for.
             raise _LinkExpiredError(f"the link is no longer good: {error}") from None
 
-    async def _pump(self, stream: _Stream, at: int, body: ByteStream, stop: int) -> None:
+    async def _pump(self, stream: Stream, at: int, body: ByteStream, stop: int) -> None:
         """Write *body*, of bytes *at* to *stop*, into the cache, within the stream's limit."""
         async for block in body:
             stream.fed_bytes += len(block)
@@ -507,7 +418,7 @@ class RemoteReader:
             self._check_end(at, body)
             raise HostServerError("the download ended early", call="download")
 
-    async def _check_content(self, stream: _Stream, link: DownloadLink, body: ByteStream) -> None:
+    async def _check_content(self, stream: Stream, link: DownloadLink, body: ByteStream) -> None:
         """Errors: ContentChangedError where the server has other bytes than those held here."""
         self._check_total(body.total_bytes)
         if body.stamp is None:
@@ -563,7 +474,7 @@ class RemoteReader:
                 raise ContentChangedError("the download is shorter than the file", call="download")
             self._ended_at = at
 
-    def _store(self, stream: _Stream, offset: int, data: memoryview) -> None:
+    def _store(self, stream: Stream, offset: int, data: memoryview) -> None:
         """Put *data* at *offset*, and mark the chunks that are whole by now.
 
         Errors: OSError of the disk, except that it is full; _NoRoomError.
@@ -578,7 +489,7 @@ class RemoteReader:
             raise _NoRoomError("the cache has no room")
         self._hand_on(stream, offset, data)
 
-    def _write_if_room(self, stream: _Stream, offset: int, data: memoryview) -> bool:
+    def _write_if_room(self, stream: Stream, offset: int, data: memoryview) -> bool:
         for _ in range(2):
             try:
                 self._write(stream, offset, data)
@@ -589,7 +500,7 @@ class RemoteReader:
             self._cache.make_room(len(data) + CHUNK_BYTES)
         return False
 
-    def _write(self, stream: _Stream, offset: int, data: memoryview) -> None:
+    def _write(self, stream: Stream, offset: int, data: memoryview) -> None:
         stop = offset + len(data)
         first, last = stream.position, self._last_whole(stop)
         self._cache.make_way((last - first) * CHUNK_BYTES)  # says ENOSPC, as the disk does
@@ -611,7 +522,7 @@ class RemoteReader:
         # The end of the file makes its last chunk whole.
         return last + 1 if stop == self.size_bytes and stop > chunk_start(last) else last
 
-    def _hand_on(self, stream: _Stream, offset: int, data: memoryview) -> None:
+    def _hand_on(self, stream: Stream, offset: int, data: memoryview) -> None:
         """Keep *data*, for which the cache has no room, in memory until it is read."""
         while data:
             chunk = chunk_of(offset)
@@ -628,7 +539,7 @@ class RemoteReader:
                 stream.position = chunk + 1
         while len(self._loose) > _LOOSE_MAX:
             del self._loose[next(iter(self._loose))]
-        stream.limit = min(stream.limit, stream.read_at + _WINDOW_MIN)
+        stream.limit = min(stream.limit, stream.read_at + WINDOW_MIN)
         stream.wake()
 
     def _write_missing(self, offset: int, data: memoryview) -> None:
@@ -640,7 +551,7 @@ class RemoteReader:
                 self._file.write(offset, part)
             offset, data = offset + len(part), data[len(part) :]
 
-    async def _pause(self, stream: _Stream) -> None:
+    async def _pause(self, stream: Stream) -> None:
         """Far enough ahead: wait until a reader follows; nobody does, and the stream ends."""
         while stream.position >= stream.limit:
             idle_s = _IDLE_UNRANGED_S if self._is_unranged else _IDLE_S

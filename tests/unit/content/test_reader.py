@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from tests.unit.fakes import FakeHost, FakeStream, formula, raising, run
-from vidfs.content import reader as reader_module
+from vidfs.content import links as links_module
 from vidfs.content.chunkcache import CachedFile, ChunkCache
 from vidfs.content.chunks import CHUNK_BYTES
 from vidfs.content.reader import Readers, RemoteReader
@@ -34,7 +34,7 @@ CONTENT = formula(1 << 16) * (SIZE // (1 << 16)) + formula(SIZE % (1 << 16), see
 
 
 class Clock:
-    """`time.time` of the reader, on the test's clock."""
+    """`time.time` of the links, on the test's clock."""
 
     def time(self) -> float:
         return 1_000_000.0 + trio.current_time()
@@ -42,7 +42,7 @@ class Clock:
 
 @pytest.fixture(autouse=True)
 def _one_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reader_module, "time", Clock())
+    monkeypatch.setattr(links_module, "time", Clock())
 
 
 class Bench:
