@@ -340,6 +340,23 @@ def test_listings_lag_behind(host: SimHost) -> None:
     assert listed(folder) == ([], ["moved"])
 
 
+@pytest.mark.parametrize("dialect", ["xvs", "streamtape"])
+def test_what_is_in_a_folder_that_is_deleted_is_no_listing(host: SimHost, dialect: str) -> None:
+    """What was moved out is spared, and nothing that was is in the way."""
+    folder = host.sim("POST", f"{dialect}/folders", path="Films")["folder_id"]
+    moved = host.add(dialect, "moved.mp4", folder="Films")
+    host.set(listing_lag_ms=60_000)
+    host.sim("PATCH", f"{dialect}/files/{moved}", b'{"folder": ""}')
+    if dialect == "xvs":
+        assert host.result("xvs", "folder/list", fld_id=folder, files=1)["files"]
+        host.result("xvs", "folder/delete", fld_id=folder)
+    else:
+        assert host.result("streamtape", "file/listfolder", folder=folder)["files"]
+        host.result("streamtape", "file/deletefolder", folder=folder)
+    assert [file["code"] for file in host.files(dialect)] == [moved]
+    assert host.sim("GET", f"{dialect}/tree")["folders"] == []
+
+
 def test_new_files_are_unknown_for_a_while(host: SimHost) -> None:
     host.set(new_file_404_ms=300)
     code = host.add("fruithosted", "a.txt")

@@ -17,6 +17,7 @@ from vidfs.types import ROOT_INODE, Inode, Job, JobState, Secret
 from vidfs.volume import Attr, Volume, VolumeSettings
 
 DEADLINE_S = 40.0
+SETTLE_DEADLINE_S = 30.0
 NEW = os.O_CREAT | os.O_RDWR
 TRASH = ("vidfs-trash~", "vidfs trash/")
 
@@ -148,7 +149,8 @@ class Rig:
     async def settle(self) -> None:
         """Until everything is at the host; nothing may be parked."""
         self.volume.retry()
-        assert await self.volume.wait_uploads() == 0, self.volume.status()
+        with trio.fail_after(SETTLE_DEADLINE_S):
+            assert await self.volume.wait_uploads() == 0, self.volume.status()
 
     def fault(self, call: str, action: str) -> None:
         self.host.fault(f"{self.dialect}:{call}:{action}")

@@ -18,7 +18,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 import vidfs.content.uploads
 from tests.mount.mounting import Simhost
-from tests.simulated.model import DIALECTS, STEPS, MountModel
+from tests.simulated.model import DIALECTS, MountModel
 
 SETTINGS = settings(
     max_examples=20,
@@ -35,7 +35,6 @@ SETTINGS = settings(
 class Soaked(MountModel):
     def failed(self, failure: BaseException) -> None:
         traceback.print_exception(failure)
-        print(f"{self.dialect} failed; its steps:", *STEPS, sep="\n  ", flush=True)
         self.host.stop()
         os._exit(1)  # hypothesis would run it again, which differs: time is part of it
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 
 import pytest
+import trio
 
 from tests.simulated.rig import Rig, run
-from vidfs.errors import UploadRefusedError, VidfsError
+from vidfs.errors import NotEmptyError, UploadRefusedError, VidfsError
 from vidfs.types import ROOT_INODE, JobState
 
 FILM = b"some film" * 50_000
@@ -250,3 +251,49 @@ def test_kills_in_a_row_end_with_one_copy(rig: Rig, place: int) -> None:
 
     run(main)
     assert rig.at_host() == {"a.mp4": FILM}
+
+
+@pytest.mark.parametrize("dialect", ["xvs", "streamtape"], indirect=True)
+def test_a_folder_goes_behind_the_uploads_that_were_on_their_way_into_it(rig: Rig) -> None:
+    """Some hosts delete what is in a folder with it: a file that was moved out, too, if only its
+    upload is still bound for there."""
+    rig.host.request("POST", f"{rig.dialect}/folders", path="G")
+    rig.fault("upload", "slow=700")
+
+    async def main() -> None:
+        async with rig.open() as volume:
+            folder = await rig.folder("G")
+            await rig.write("a.mp4", FILM, folder)
+            while not rig.host.tree(rig.dialect)["files"]:  # noqa: ASYNC110 - nobody tells
+                await trio.sleep(0.02)
+            assert rig.job().state is JobState.SENDING
+            await rig.rename("a.mp4", "a.mp4", folder)
+            await volume.remove_folder(ROOT_INODE, "G")
+            assert rig.host.tree(rig.dialect)["folders"] == []
+            await rig.settle()
+
+    run(main)
+    assert rig.at_host() == {"a.mp4": FILM}
+    assert rig.uploads() == 1
+
+
+@pytest.mark.parametrize("dialect", ["xvs", "streamtape"], indirect=True)
+def test_what_a_lagging_listing_still_shows_in_a_folder_is_not_in_its_way(rig: Rig) -> None:
+    rig.host.request("POST", f"{rig.dialect}/folders", path="G")
+    for name in ("gone.mp4", "moved.mp4"):
+        rig.host.add_file(rig.dialect, name, FILM, folder="G")
+
+    async def main() -> None:
+        async with rig.open() as volume:
+            folder = await rig.folder("G")
+            assert await rig.names(folder) == ["gone.mp4", "moved.mp4"]
+            rig.host.set(listing_lag_ms=60_000)
+            await rig.unlink("gone.mp4", folder)
+            with pytest.raises(NotEmptyError):
+                await volume.remove_folder(ROOT_INODE, "G")
+            await rig.rename("moved.mp4", "moved.mp4", folder)
+            await volume.remove_folder(ROOT_INODE, "G")
+            assert await rig.names() == ["moved.mp4"]
+
+    run(main)
+    assert rig.at_host() == {"moved.mp4": FILM}

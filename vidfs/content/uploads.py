@@ -257,6 +257,13 @@ class UploadQueue:
             for job in self._jobs.values()
         )
 
+    def is_bound_for(self, folder: FolderId) -> bool:
+        """Whether a file may turn up in *folder* that is wanted, perhaps elsewhere by now."""
+        return any(
+            job.inode is not None and job.pending and job.sent_folder == folder
+            for job in self._jobs.values()
+        )
+
     async def finish_call(self, call: Callable[[], Awaitable[None]]) -> None:
         """Await *call*, which goes on if the job that it is for is withdrawn meanwhile.
 

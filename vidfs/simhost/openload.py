@@ -417,7 +417,7 @@ def createfolder(call: Call) -> Fields:
     name = account.cut(required(call, "name"))
     parent = folder_param(call, "pid")
     if account.settings.unique_folders and any(
-        row.name == name for row in account.store.list_folders(parent.id)
+        row.name == name for row in account.store.folders_in(parent.id)
     ):
         raise ApiError(400, "Folder already exists")
     row = account.store.add_folder(parent.id, name, account.new_folder_code())
@@ -445,9 +445,9 @@ def deletefolder(call: Call) -> Fields:
 
 
 def delete_tree(account: Account, folder: FolderRow) -> None:
-    for child in account.store.list_folders(folder.id):
+    for child in account.store.folders_in(folder.id):
         delete_tree(account, child)
-    for row in account.store.list_files(Filter(folder.id)):
+    for row in account.store.files_in(folder.id):
         account.delete_file(row)
     account.store.delete_folder(folder)
 

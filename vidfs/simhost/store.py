@@ -205,12 +205,20 @@ class Store:
         return FolderRow._make(row) if row else None
 
     def list_folders(self, parent: int) -> list[FolderRow]:
+        rows = self.folders_in(parent)
+        return self._lagged(rows, FolderRow, lambda row: row.parent == parent)
+
+    def folders_in(self, parent: int) -> list[FolderRow]:
+        """As they are now: for calls that are no listings."""
         rows = self.db.execute(
             f"SELECT {_FOLDER} FROM folders WHERE parent=? ORDER BY id", (parent,)
         )
-        return self._lagged(
-            [FolderRow._make(row) for row in rows], FolderRow, lambda row: row.parent == parent
-        )
+        return [FolderRow._make(row) for row in rows]
+
+    def files_in(self, folder: int) -> list[FileRow]:
+        """As they are now: for calls that are no listings."""
+        rows = self.db.execute(f"SELECT {_FILE} FROM files WHERE folder=? ORDER BY id", (folder,))
+        return [FileRow._make(row) for row in rows]
 
     def all_folders(self) -> list[FolderRow]:
         rows = self.db.execute(f"SELECT {_FOLDER} FROM folders ORDER BY id")

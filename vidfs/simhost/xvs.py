@@ -341,7 +341,7 @@ def folder_create(call: Call) -> Fields:
 def check_folder_name(account: Account, parent: int, name: str, but: int | None = None) -> None:
     """Equal names are allowed unless the switch says otherwise (unknown; assumed)."""
     if account.settings.unique_folders and any(
-        row.name == name and row.id != but for row in account.store.list_folders(parent)
+        row.name == name and row.id != but for row in account.store.folders_in(parent)
     ):
         raise ApiError(400, "Folder with this name already exists")
 
@@ -417,7 +417,7 @@ def folder_delete(call: Call) -> Fields:
     row = folder_param(call, "fld_id", -1)
     if row.parent is None:
         raise ApiError(404, "Folder not found")
-    files, folders = store.list_files(Filter(row.id)), store.list_folders(row.id)
+    files, folders = store.files_in(row.id), store.folders_in(row.id)
     if (files or folders) and call.get("force") != "1":
         raise ApiError(400, "Folder is not empty")
     for file in files:

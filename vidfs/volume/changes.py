@@ -174,15 +174,22 @@ class Changes:
             self._tree.remove(node)
 
     async def _remove_emptied(self, node: Node) -> None:
-        """Remove a folder that was seen empty. A host may lag behind its own deletions."""
+        """Remove a folder that was seen empty. A host may lag behind its own deletions, and an
+        upload may arrive in it that has its place elsewhere by now: it would go with it."""
+        queue, folder = self._writeback.queue, FolderId(node.remote or "")
+        takes_all = self._host.capabilities.delete_folder
         deadline = trio.current_time() + _EMPTYING_S
         while True:
-            try:
-                await self._trash.remove_folder(node)
-                return
-            except BadRequestError:
-                if trio.current_time() > deadline:
-                    raise NotEmptyError(f"{node.name} is not empty at the host") from None
+            if takes_all and queue.is_bound_for(folder):
+                reason = "an upload is still on its way into it"
+            else:
+                try:
+                    await self._trash.remove_folder(node)
+                    return
+                except BadRequestError:
+                    reason = "the host says that it is not empty"
+            if trio.current_time() > deadline:
+                raise NotEmptyError(f"{node.name}: {reason}")
             await trio.sleep(0.5)
 
     # --- renaming ----------------------------------------------------------------------------
