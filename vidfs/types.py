@@ -75,7 +75,7 @@ class Job:
     attempt_at: float = 0.0
     searched_since: float = 0.0  # what became of the attempt, Unix seconds; 0: not yet
     failures: int = 0  # transient ones in a row
-    must_upload: bool = False  # the host refused to clone, or made something else of it
+    must_upload: bool = False  # no copy at the host will do: it refused, or has something else
     copies_damaged: int = 0  # at the host, one after the other
 
     @property
@@ -99,6 +99,11 @@ class Job:
         """These bytes are to replace others at the host, which has none of the file yet."""
         is_file = self.inode is not None and self.state is not JobState.LOCAL
         return is_file and not self.obsolete
+
+    @property
+    def is_kept(self) -> bool:
+        """The host had a file of these bytes: nothing was sent."""
+        return self.code is not None and self.sent_at is None
 
     @property
     def outcome_unknown(self) -> bool:

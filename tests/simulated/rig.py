@@ -141,6 +141,11 @@ class Rig:
         [job] = self.volume.writeback.queue.jobs
         return job
 
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Until the host's back door shows it; `run` bounds the time."""
+        while not condition():  # noqa: ASYNC110 - another process: nothing to wait on
+            await trio.sleep(0.01)
+
     async def until_state(self, state: JobState) -> None:
         await self.volume.writeback.queue.wait_until(
             lambda: any(job.state is state for job in self.volume.writeback.queue.jobs)

@@ -43,6 +43,10 @@ class UploadTarget(Protocol):
     async def plan(self, job: Job) -> UploadPlan:
         """Where *job*'s bytes belong now. Errors: VidfsError parks the job."""
 
+    async def find_same(self, job: Job) -> RemoteFile | None:
+        """That of `job.obsolete`, as the host has it now, which was made of the very bytes that
+        are to replace it. Errors: HostError."""
+
     async def find_twin(self, job: Job) -> RemoteFile | None:
         """A file of the account that was made of *job*'s bytes, as the host has it now.
 

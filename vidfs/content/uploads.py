@@ -464,6 +464,8 @@ class UploadQueue:
         if job.inode is None:
             await self._settle_ghost(job)
             return
+        if job.code is None:
+            await self._keep_same(job, scope)
         if job.code is None and not await self._send(job, scope):
             return
         try:
@@ -476,6 +478,24 @@ class UploadQueue:
         self.drop(job)
         job.state = JobState.DONE
         self._target.finished(job)
+
+    async def _keep_same(self, job: Job, scope: trio.CancelScope) -> None:
+        """A file that was written anew with the bytes that it had stays as it is at the host."""
+        if job.must_upload or not job.obsolete:
+            return
+        same = await _step(scope, self._target.find_same(job), _CALL_DEADLINE_S)
+        if same is None:
+            return
+        obsolete = list(job.obsolete)
+        job.obsolete.remove(same.code)
+        job.sent_folder, job.sent_title = same.folder, same.title
+        job.fields, job.cloned = {}, False
+        try:
+            self._learn(job, same.code)
+        except SpoolError:
+            job.obsolete[:] = obsolete
+            raise
+        log.info("upload %d: the host has these bytes already, as %s", job.id, same.code)
 
     async def _send(self, job: Job, scope: trio.CancelScope) -> bool:
         """One attempt. False: it isn't *job*'s turn yet."""
@@ -559,12 +579,12 @@ class UploadQueue:
         a good copy is there, it goes."""
         assert job.code is not None
         log.warning("upload %d is sent again: %s", job.id, error)
+        job.must_upload = job.is_kept or isinstance(error, UploadDamagedError)
         job.obsolete.append(job.code)
         job.code = None
         job.reason = str(error)
         self._give_back(job)
         if isinstance(error, UploadDamagedError):
-            job.must_upload = True
             job.copies_damaged += 1
             if job.copies_damaged > 1:  # no chance: a person should know
                 self.hold(job, JobState.PARKED, str(error))

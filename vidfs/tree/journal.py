@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, suppress
 
 from vidfs.errors import SpoolError
 from vidfs.tree.store import Store
-from vidfs.types import Inode, Job, JobState, NodeKind
+from vidfs.types import FileCode, Inode, Job, JobState, NodeKind
 
 _COLUMNS = (
     "inode, state, clean, size, sha1, sha256, attempts, reason, not_before, sent_folder,"
@@ -64,6 +64,19 @@ class SqlJournal:
 
     def drop(self, job: Job) -> None:
         self._store.db.execute("DELETE FROM job WHERE id=?", (job.id,))
+
+    def save_made_of(self, inode: Inode, code: FileCode, sha1: str) -> None:
+        """*inode*'s file at the host, or the one that it is to replace there, is *code*, and was
+        made of bytes with this hash."""
+        self._store.db.execute("UPDATE node SET made_of=? WHERE inode=?", (f"{code} {sha1}", inode))
+
+    def find_made_of(self, inode: Inode) -> tuple[FileCode, str] | None:
+        """What `save_made_of` was told last."""
+        row = self._store.db.execute("SELECT made_of FROM node WHERE inode=?", (inode,)).fetchone()
+        if row is None or row[0] is None:
+            return None
+        code, _, sha1 = row[0].rpartition(" ")
+        return FileCode(code), sha1
 
     def drop_hollow(self) -> None:
         """Remove files from the tree that neither the host nor a row has bytes of: they were

@@ -23,7 +23,7 @@ from vidfs.errors import NewerCatalogueError, SpoolDamagedError, SpoolError, Spo
 from vidfs.tree.node import Node, SizeSource
 from vidfs.types import ROOT_INODE, FolderId, Inode, NodeKind
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 _OLDEST_READABLE = 1  # by a command that only looks: it needs no table that came later
 
 _SCHEMA = """
@@ -128,7 +128,13 @@ ALTER TABLE job ADD COLUMN fields TEXT NOT NULL DEFAULT '{}';
 ALTER TABLE job ADD COLUMN cloned INTEGER NOT NULL DEFAULT 0
 """
 
-_UPGRADES = {1: _FOLDER_MOVE, 2: _JOB_FIELDS}
+_MADE_OF = """
+-- A file code and the SHA-1 of bytes that the host made that file of: 'CODE SHA1'; NULL: not
+-- known. The code may be that of a file whose place this one takes.
+ALTER TABLE node ADD COLUMN made_of TEXT
+"""
+
+_UPGRADES = {1: _FOLDER_MOVE, 2: _JOB_FIELDS, 3: _MADE_OF}
 """By version: what makes the next version of it."""
 
 _CHANGED = "changed"  # meta: inodes of folders that commands changed

@@ -521,9 +521,16 @@ class Tree:
         )
 
     def record_uploaded(
-        self, node: Node, code: FileCode, *, title: str, size_bytes: int, sha1: str | None
+        self,
+        node: Node,
+        code: FileCode,
+        *,
+        title: str,
+        size_bytes: int,
+        sha1: str | None,
+        is_new: bool = True,
     ) -> None:
-        """*node*'s bytes are at the host now, under *code*."""
+        """*node*'s bytes are at the host, under *code*: *is_new*, or that had them already."""
         if node.remote is not None and node.remote != code:
             self._store.save_tombstone(NodeKind.FILE, node.remote, self._clock())
         duplicate = self.find_by_remote(NodeKind.FILE, code)
@@ -535,7 +542,10 @@ class Tree:
             self._store.delete_nodes([duplicate.inode])
         node.remote, node.title, node.sha1 = code, title, sha1
         node.size_bytes, node.size_source = size_bytes, SizeSource.UPLOADED
-        node.uploaded_at = self._clock()
+        if is_new:
+            node.uploaded_at = self._clock()
+        else:
+            self._store.forget_trashed(NodeKind.FILE, code, restored=True)
         node.readable = True
         node.unsettled_since, node.stale_title = self._clock(), None
         self._save(node)

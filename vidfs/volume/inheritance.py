@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from vidfs.errors import HostError, HostNotFoundError
 from vidfs.hosts.api import RemoteFile, UploadOptions, VideoHost
 from vidfs.tree.node import Node
 from vidfs.tree.tree import Tree
-from vidfs.types import FileCode, Job
+from vidfs.types import FileCode, FolderId, Job
 
 
 async def fetch_options(
@@ -40,6 +41,51 @@ async def find_twin(tree: Tree, host: VideoHost, job: Job) -> RemoteFile | None:
     except HostError:
         return None  # whatever it is, sending the bytes meets it, too, or helps
     return next((info for info in infos.values() if info.readable), None)
+
+
+async def find_same(
+    host: VideoHost,
+    job: Job,
+    node: Node,
+    made_of: tuple[FileCode, str] | None,
+    *,
+    folder: FolderId,
+    known_folder: FolderId | None,
+) -> RemoteFile | None:
+    """That of the files which *job*'s bytes are to replace that was made of these very bytes,
+    as the host has it now, if it has.
+
+    What a conversion made of them counts as them: it would again. *made_of*: a code and the
+    hash of what it was made of. *folder*: where it is to be; *known_folder*: where it lies at
+    the host, as far as known. Errors: HostError.
+    """
+    known = [made_of, (node.remote, node.sha1)]
+    codes = [code for code, sha1 in filter(None, known) if sha1 is not None and sha1 == job.sha1]
+    code = next((FileCode(code) for code in codes if code in job.obsolete), None)
+    if code is None:
+        return None
+    try:
+        info = (await host.file_info([code])).get(code)
+    except HostNotFoundError:
+        return None
+    if info is None or not info.readable:
+        return None
+    if info.size_bytes == job.size_bytes and info.sha1 not in (None, job.sha1):
+        return None  # other bytes, and no conversion of these
+    if info.folder is None:
+        is_there = known_folder == folder or await _is_in(host, folder, code)
+        if not is_there and not host.capabilities.move_file:
+            return None
+        info = replace(info, folder=folder if is_there else None)
+    return info
+
+
+async def _is_in(host: VideoHost, folder: FolderId, code: FileCode) -> bool:
+    try:
+        files = (await host.list_folder(folder)).files
+    except HostNotFoundError:
+        return False
+    return any(file.code == code for file in files)
 
 
 def find_missing_fields(host: VideoHost, job: Job, info: RemoteFile | None) -> dict[str, str]:

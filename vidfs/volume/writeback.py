@@ -30,7 +30,7 @@ from vidfs.tree.node import Node
 from vidfs.tree.tree import Tree
 from vidfs.types import FileCode, FolderId, Inode, Job, JobState, NodeKind
 from vidfs.volume.confirming import Confirmer, title_of
-from vidfs.volume.inheritance import fetch_options, find_twin
+from vidfs.volume.inheritance import fetch_options, find_same, find_twin
 from vidfs.volume.quota import Quota
 from vidfs.volume.settings import VolumeSettings
 from vidfs.volume.trash import Trash
@@ -55,6 +55,8 @@ class LocalFile:
         self.writers = 0  # handles open for writing
         self.handles = 0  # handles open at all
         self.done = False  # at the host: only kept for handles that still read it
+        # Where that lies at the host which it is to replace, as far as known.
+        self.older_folder: FolderId | None = None
         self.is_short = False  # a write to it failed: it isn't what its writer meant
 
     @property
@@ -281,7 +283,12 @@ class Writeback:
     def _keep(self, node: Node, job: Job, file: SpoolFile) -> LocalFile:
         self.queue.add(job)
         local = self._locals[node.inode] = LocalFile(node, job, file)
+        local.older_folder = self._folder_of(node)
         return local
+
+    def _folder_of(self, node: Node) -> FolderId:
+        """Where *node* belongs at the host now; "": its folder isn't there."""
+        return FolderId(self._tree.get(node.parent).remote or "")
 
     def begin_write(self, local: LocalFile) -> None:
         """*local*'s bytes are about to change. Checkpoint: none."""
@@ -400,10 +407,11 @@ class Writeback:
     def take_place(self, node: Node, victim: Node, target: Node) -> None:
         """*node*, whose bytes are here, takes name and place of *victim*, in *target*: what that
         had at the host goes once *node*'s bytes are there. Errors: as `removed`."""
-        job = self._locals[node.inode].job
-        obsolete = list(job.obsolete)
+        local = self._locals[node.inode]
+        job, obsolete = local.job, list(local.job.obsolete)
         try:
             with self._journal.transaction():
+                self._inherit_bytes(node, victim)
                 for attribute, value in self._tree.load_extra(victim).items():
                     if attribute in self._host.capabilities.edit_fields:
                         self._tree.set_extra(node, attribute, value)
@@ -415,6 +423,17 @@ class Writeback:
         except BaseException:
             job.obsolete[:] = obsolete
             raise
+        if node.remote is None:
+            local.older_folder = self._folder_of(node)
+
+    def _inherit_bytes(self, node: Node, victim: Node) -> None:
+        """What *victim* was made of at the host is known of *node* from now on, unless that has
+        a file there itself."""
+        made_of = self._journal.find_made_of(victim.inode)
+        if made_of is None and victim.remote is not None and victim.sha1 is not None:
+            made_of = FileCode(victim.remote), victim.sha1
+        if made_of is not None and node.remote is None:
+            self._journal.save_made_of(node.inode, *made_of)
 
     def displace(self, victim: Node) -> list[FileCode]:
         """*victim* leaves the tree. Returns what is to go at the host once that has what takes
@@ -492,9 +511,8 @@ class Writeback:
         settings = self._settings.upload_options
         options = await fetch_options(self._tree, self._host, settings, job, node)
         # Asked again after the wait: it may have been renamed meanwhile.
-        parent = self._tree.get(node.parent)
         return UploadPlan(
-            folder=FolderId(parent.remote or ""), title=self._sent_title(node), options=options
+            folder=self._folder_of(node), title=self._sent_title(node), options=options
         )
 
     def _sent_title(self, node: Node) -> str:
@@ -502,6 +520,18 @@ class Writeback:
         without gets the one it is shown with, and its own title afterwards (`_mend`)."""
         title = title_of(node, self._default_extension)
         return title if self.is_accepted(title) else node.name
+
+    async def find_same(self, job: Job) -> RemoteFile | None:
+        node = self._node_of(job)
+        local = self._locals.get(node.inode)
+        return await find_same(
+            self._host,
+            job,
+            node,
+            self._journal.find_made_of(node.inode),
+            folder=self._folder_of(node),
+            known_folder=local.older_folder if local is not None else None,
+        )
 
     async def find_twin(self, job: Job) -> RemoteFile | None:
         return await find_twin(self._tree, self._host, job)
@@ -520,16 +550,20 @@ class Writeback:
             title=job.sent_title or node.name,
             size_bytes=job.size_bytes,
             sha1=job.sha1,
+            is_new=not job.is_kept,
         )
+        if job.sha1 is not None:
+            self._journal.save_made_of(node.inode, job.code, job.sha1)
 
     def finished(self, job: Job) -> None:
         node = self._node_of(job)
         local = self._locals.get(node.inode)
         if local is None or local.job is not job:
             return
-        self._quota.sent(job.size_bytes)
-        log.info("uploaded %s (%d bytes)", node.name, job.size_bytes)
         assert job.code is not None
+        if not job.is_kept:
+            self._quota.sent(job.size_bytes)
+            log.info("uploaded %s (%d bytes)", node.name, job.size_bytes)
         self._cache.adopt(job.code, self._spool.path_of(job.id), job.size_bytes)
         local.done = True
         if local.handles == 0:

@@ -76,6 +76,9 @@ class FakeTarget:
         title = self.titles.get(job.inode, f"film {job.inode}.mp4")
         return UploadPlan(folder=FolderId("0"), title=title, options=UploadOptions())
 
+    async def find_same(self, job: Job) -> RemoteFile | None:
+        return None
+
     async def find_twin(self, job: Job) -> RemoteFile | None:
         return None
 

@@ -110,6 +110,7 @@ def test_a_catalogue_of_the_first_version_is_taken_over_with_all_that_is_in_it(p
     store.db.execute("DROP TABLE folder_move")  # which came with the second
     for column in ("fields", "cloned"):  # which came with the third
         store.db.execute(f"ALTER TABLE job DROP COLUMN {column}")
+    store.db.execute("ALTER TABLE node DROP COLUMN made_of")  # with the fourth
     store.db.execute("PRAGMA user_version=1")
     store.close()
 
