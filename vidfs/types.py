@@ -75,6 +75,8 @@ class Job:
     attempt_at: float = 0.0
     searched_since: float = 0.0  # what became of the attempt, Unix seconds; 0: not yet
     failures: int = 0  # transient ones in a row
+    trouble: Exception | None = None  # what the last attempt met; None: nothing since it went well
+    trouble_since: float = 0.0  # Unix seconds
     must_upload: bool = False  # no copy at the host will do: it refused, or has something else
     copies_damaged: int = 0  # at the host, one after the other
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 import pytest
 import trio
 
+from tests.simulated.model import DIALECTS
 from tests.simulated.rig import Rig, run
 from vidfs.errors import NotEmptyError, UploadRefusedError, VidfsError
+from vidfs.fuse.errnos import errno_for
 from vidfs.types import ROOT_INODE, JobState
 
 FILM = b"some film" * 50_000
 
 CALLS = """file/list folder/list file/listfolder upload/server file/ul file/info file/edit
 file/rename account/info"""
+
+SERVER = "upload/server"
 
 PASSING = [
     "drop-before:times=1",
@@ -46,18 +51,54 @@ def test_an_upload_that_meets_trouble_arrives_once(rig: Rig, action: str) -> Non
     assert rig.at_host() == {"a.mp4": FILM}
 
 
-@pytest.mark.parametrize("action", ["undef", "refuse=unallowed extension", "refuse=quota reached"])
-def test_a_refusal_parks_keeps_the_bytes_and_says_why(rig: Rig, action: str) -> None:
+@pytest.mark.parametrize("dialect", DIALECTS, indirect=True)
+@pytest.mark.parametrize("action", ["html", "drop-after", "http=502"])
+def test_what_a_node_makes_of_its_answer_is_asked_of_the_host(rig: Rig, action: str) -> None:
+    """It has done its work all the same, but for the last: then it is sent once more."""
+
     async def main() -> None:
-        async with rig.open() as volume:
+        async with rig.open(upload_on_close=True) as volume:
             rig.fault("upload", f"{action}:times=1")
             await rig.write("a.mp4", FILM)
-            await rig.until_state(JobState.PARKED)
+            assert volume.status().uploads == []
+
+    run(main)
+    assert list(rig.at_host().values()) == [FILM]
+    assert rig.uploads() == (2 if action == "http=502" else 1)
+
+
+REFUSALS = [
+    ("upload", "undef", errno.EIO, ""),
+    ("upload", "refuse=unallowed extension", errno.EMEDIUMTYPE, "unallowed extension"),
+    ("upload", "refuse=quota reached", errno.EDQUOT, "quota reached"),
+    ("upload", "refuse=sha1 mismatch", errno.EIO, "sha1 mismatch"),
+    ("server", "status=403", errno.EACCES, ""),
+]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS, indirect=True)
+@pytest.mark.parametrize(("call", "action", "number", "reason"), REFUSALS)
+def test_a_refusal_is_told_parks_and_keeps_the_bytes(
+    rig: Rig, call: str, action: str, number: int, reason: str
+) -> None:
+    if call == "server":
+        call = "file/ul" if rig.dialect in ("fruithosted", "pstream", "streamtape") else SERVER
+
+    async def main() -> None:
+        async with rig.open(upload_on_close=True) as volume:
+            await rig.write("first.mp4", b"one that is taken")
+            rig.fault(call, f"{action}:times=1")
+            fh, _ = await rig.start_writing("a.mp4", FILM)
+            with pytest.raises(VidfsError) as caught:
+                await volume.files.flush(fh)
+            volume.files.release(fh)
+            assert errno_for(caught.value) == number
             [upload] = volume.status().uploads
             assert (upload.path, upload.state) == ("/a.mp4", "parked")
             assert upload.reason
+            assert reason in upload.reason
             assert await rig.read("a.mp4") == FILM
-            assert rig.at_host() == {}
+            assert len(rig.at_host()) == 1
         async with rig.open() as volume:
             assert volume.status().parked == 1
             assert await rig.read("a.mp4") == FILM
@@ -65,7 +106,7 @@ def test_a_refusal_parks_keeps_the_bytes_and_says_why(rig: Rig, action: str) -> 
             await rig.settle()
 
     run(main)
-    assert rig.at_host() == {"a.mp4": FILM}
+    assert sorted(rig.at_host().values()) == sorted([FILM, b"one that is taken"])
 
 
 @pytest.mark.parametrize("action", ["drop-before", "drop-after", "http=500", "html", "cut"])
@@ -100,6 +141,27 @@ def test_close_waits_for_the_host_and_reports_its_refusal(rig: Rig) -> None:
             rig.volume.files.release(fh)
 
     run(main)
+
+
+def test_nodes_that_take_all_and_never_answer_do_not_hold_the_queue(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vidfs.content.uploads.SEAT_S", 0.3)
+
+    async def main() -> None:
+        async with rig.open(uploads_max=2) as volume:
+            rig.fault("upload", "hang:times=2")
+            for number in range(5):
+                await rig.write(f"{number}.mp4", FILM[number:])
+            await volume.writeback.queue.wait_until(lambda: volume.pending == 2)
+            assert [upload.state for upload in volume.status().uploads] == ["sending"] * 2
+            rig.kill()
+        async with rig.open() as volume:
+            await rig.settle()
+
+    run(main)
+    assert rig.at_host() == {f"{number}.mp4": FILM[number:] for number in range(5)}
+    assert rig.uploads() == 7
 
 
 def test_a_host_that_goes_away_is_waited_for(rig: Rig) -> None:

@@ -50,6 +50,9 @@ ANSWER_GRACE_S = 15.0
 """How long the answer to an upload that was withdrawn meanwhile is waited for. It says for certain
 what became of it, which a listing may not."""
 
+SEAT_S = 10.0
+"""So long a server may think about what it got whole before the next file is begun to be sent."""
+
 T = TypeVar("T")
 
 RIVAL_PAUSE_S = 0.2
@@ -58,6 +61,7 @@ RIVAL_PAUSE_S = 0.2
 _CALL_DEADLINE_S = 120.0  # listing, verifying: each step beside the upload itself
 _RETRY_S_MAX = 300.0
 _RETRY_UNREACHABLE_S_MAX = 20.0
+_UNANSWERED_MAX = 4  # for each worker: uploads that have lost their seat
 _FULL_DISK_PAUSE_S = 10.0
 _FULL_DISK_PAUSE_S_MAX = 300.0
 _DRIVEN = frozenset(  # states that the queue takes further by itself
@@ -90,7 +94,8 @@ class UploadQueue:
         self._throttle = Throttle(bwlimit_bytes_s) if bwlimit_bytes_s else None
         self._clock = clock
         self._running: dict[int, trio.CancelScope] = {}
-        self._awaiting: set[trio.CancelScope] = set()  # uploads under way
+        # Uploads under way, and until when each has a seat, Unix seconds: inf while it sends.
+        self._awaiting: dict[trio.CancelScope, float] = {}
         self._heirs: dict[trio.CancelScope, Job] = {}  # who gets the answer of a withdrawn one
         self._sealing: dict[int, trio.CancelScope] = {}
         self._lagging: dict[int, Job] = {}  # rows that are older than their jobs
@@ -122,7 +127,7 @@ class UploadQueue:
         Goes on although the row can't be written; that is tried again until it is.
         """
         job.state, job.clean = JobState.SEALED, True
-        job.reason, job.not_before = "", 0.0
+        job.reason, job.not_before, job.trouble = "", 0.0, None
         with self._row_may_lag(job):
             self._journal.save(job)
         self._start_sealing(job)
@@ -232,7 +237,7 @@ class UploadQueue:
 
     def retry(self, job: Job) -> None:
         """Try a parked or waiting *job* again now."""
-        job.not_before, job.reason = 0.0, ""
+        job.not_before, job.reason, job.trouble = 0.0, "", None
         if job.state is not JobState.PARKED:
             self.hold(job, job.state)
         elif job.code is not None:
@@ -318,6 +323,7 @@ class UploadQueue:
         now = self._clock()
         self._save_lagging(now)
         next_at = min(now + 3600.0, self._save_at)
+        next_at = min([next_at, *(until for until in self._awaiting.values() if until > now)])
         for job in self._jobs.values():
             if job.id in self._running or job.id in self._sealing or job.state not in _DRIVEN:
                 continue
@@ -325,11 +331,17 @@ class UploadQueue:
                 next_at = min(next_at, job.not_before)
             elif job.state is JobState.SEALED:
                 self._start_sealing(job)
-            elif len(self._running) < self._workers_max:
+            elif self._has_seat(now):
                 scope = trio.CancelScope()
                 self._running[job.id] = scope
                 self._nursery.start_soon(self._work, job, scope, name=f"upload {job.id}")
         return next_at
+
+    def _has_seat(self, now: float) -> bool:
+        """Whether one more worker may begin: those don't count whose server doesn't answer."""
+        unanswered = sum(until <= now for until in self._awaiting.values())
+        unanswered = min(unanswered, _UNANSWERED_MAX * self._workers_max)
+        return len(self._running) - unanswered < self._workers_max
 
     def _start_sealing(self, job: Job) -> None:
         if self._nursery is not None:
@@ -385,6 +397,9 @@ class UploadQueue:
 
     def _failed(self, job: Job, error: Exception) -> None:
         """Decide what *error* means for *job*."""
+        if job.trouble is None:
+            job.trouble_since = self._clock()
+        job.trouble = error
         with self._row_may_lag(job):
             if isinstance(error, TransientHostError | SpoolFullError):
                 self._postpone(job, error)
@@ -520,7 +535,7 @@ class UploadQueue:
         self._journal.save(job, durable=True)
         self._notify()
         attempt = self._upload(job, plan, scope) if twin is None else self._clone(job, plan, twin)
-        self._awaiting.add(scope)
+        self._awaiting[scope] = math.inf
         try:
             receipt = await _step(scope, attempt)
         except OutcomeUnknownError:
@@ -536,7 +551,7 @@ class UploadQueue:
             job.must_upload = True
             return False
         finally:
-            self._awaiting.discard(scope)
+            self._awaiting.pop(scope, None)
         heir = self._heirs.get(scope, job)
         if receipt.title is not None:
             heir.sent_title = receipt.title
@@ -593,10 +608,13 @@ class UploadQueue:
         if self._running.get(job.id) is scope:
             job.sent_bytes = sent_bytes
             job.body_out = sent_bytes >= job.size_bytes
+        if sent_bytes >= job.size_bytes and self._awaiting.get(scope) == math.inf:
+            self._awaiting[scope] = self._clock() + SEAT_S
+            self._notify()
 
     def _learn(self, job: Job, code: FileCode) -> None:
         job.code, job.state, job.reason = code, JobState.CONFIRMING, ""
-        job.failures = 0
+        job.failures, job.trouble = 0, None
         try:
             with self._journal.durable():
                 self._target.record_code(job)

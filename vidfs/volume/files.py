@@ -28,7 +28,6 @@ from vidfs.errors import (
     IsFolderError,
     MediaTypeError,
     NamespaceAbilityError,
-    QuotaError,
     ReadOnlyError,
     SpoolError,
     UploadRefusedError,
@@ -37,7 +36,7 @@ from vidfs.hosts.api import VideoHost
 from vidfs.tree.node import Node
 from vidfs.tree.sizes import SizeFinder
 from vidfs.tree.tree import Tree
-from vidfs.types import FILE_BYTES_MAX, FileCode, Inode, JobState
+from vidfs.types import FILE_BYTES_MAX, FileCode, Inode, Job, JobState
 from vidfs.volume.settings import VolumeSettings
 from vidfs.volume.writeback import LocalFile, Writeback
 
@@ -217,8 +216,8 @@ class Files:
         if self._settings.upload_on_close and not local.done:
             self._writeback.closed(local)
             job = await self._writeback.wait_done(local)
-            if job.state is JobState.PARKED:
-                raise _refusal(job.reason)
+            if job.state is JobState.PARKED or (job.pending and job.state is not JobState.WRITING):
+                raise _to_error(job)
 
     def release(self, fh: int) -> None:
         """The last descriptor of this handle is gone. Checkpoint: none."""
@@ -443,11 +442,9 @@ class Files:
         return local
 
 
-def _refusal(reason: str) -> Exception:
-    """The error that `close` reports for a parked upload."""
-    text = reason.lower()
-    if "quota" in text or "storage" in text:
-        return QuotaError(reason)
-    if "extension" in text:
-        return MediaTypeError(reason)
-    return UploadRefusedError(reason)
+def _to_error(job: Job) -> Exception:
+    """What `close` reports of an upload that is parked or doesn't get on."""
+    error = job.trouble
+    if isinstance(error, UploadRefusedError) and "extension" in str(error).lower():
+        return MediaTypeError(str(error))
+    return error if error is not None else UploadRefusedError(job.reason)

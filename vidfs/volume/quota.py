@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vidfs.errors import HostError, QuotaError
+from vidfs.errors import HostError, QuotaError, TransientHostError
 from vidfs.hosts.api import AccountInfo, VideoHost
 
 
@@ -22,9 +22,10 @@ class Quota:
         if self._left_bytes is not None:
             self._left_bytes = max(0, self._left_bytes - size_bytes)
 
-    async def check(self, size_bytes: int) -> None:
-        """Errors: QuotaError if the account has no room for so many bytes more."""
-        if self._left_bytes is None or size_bytes <= self._left_bytes:
+    async def check(self, size_bytes: int, under_way_bytes: int = 0) -> None:
+        """Errors: QuotaError if the account has no room for so many bytes more;
+        TransientHostError if that depends on what becomes of *under_way_bytes*, of others."""
+        if self._left_bytes is None or size_bytes + under_way_bytes <= self._left_bytes:
             return
         try:
             self.note(await self._host.account_info())
@@ -34,4 +35,8 @@ class Quota:
             raise QuotaError(
                 f"the account's quota: {size_bytes} bytes, and {self._left_bytes} are left",
                 call="upload",
+            )
+        if self._left_bytes is not None and size_bytes + under_way_bytes > self._left_bytes:
+            raise TransientHostError(
+                "the account may have no room beside what is being sent", call="upload"
             )

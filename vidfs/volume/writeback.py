@@ -7,6 +7,7 @@ the queue's `UploadTarget`: it knows where bytes belong and what they replace, a
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager, suppress
 from functools import partial
@@ -36,6 +37,9 @@ from vidfs.volume.settings import VolumeSettings
 from vidfs.volume.trash import Trash
 
 log = logging.getLogger(__name__)
+
+PATIENCE_S = 300.0
+"""So long a `close` that waits for the host lets that fail, one attempt after the other."""
 
 # Bytes may not be on disk yet.
 _UNSYNCED = frozenset({JobState.SEALED, JobState.WRITING, JobState.LOCAL})
@@ -507,7 +511,9 @@ class Writeback:
         parent = self._tree.get(node.parent)
         if parent.remote is None:
             raise SpoolDamagedError("its folder is not at the host")
-        await self._quota.check(job.size_bytes)
+        others = (other for other in self.queue.jobs if other is not job)
+        under_way = sum(o.size_bytes for o in others if o.state is JobState.SENDING)
+        await self._quota.check(job.size_bytes, under_way)
         settings = self._settings.upload_options
         options = await fetch_options(self._tree, self._host, settings, job, node)
         # Asked again after the wait: it may have been renamed meanwhile.
@@ -579,9 +585,15 @@ class Writeback:
     # --- waiting --------------------------------------------------------------------------
 
     async def wait_done(self, local: LocalFile) -> Job:
-        """Return when *local*'s job is done or parked (or needs no host)."""
+        """Return when *local*'s job is done or parked (or needs no host), or has met nothing but
+        trouble for long."""
         job = local.job
-        await self.queue.wait_until(lambda: not job.pending or job.state is JobState.WRITING)
+
+        def is_over() -> bool:
+            is_stuck = job.trouble is not None and time.time() > job.trouble_since + PATIENCE_S
+            return is_stuck or not job.pending or job.state is JobState.WRITING
+
+        await self.queue.wait_until(is_over)
         return job
 
     def close(self) -> None:

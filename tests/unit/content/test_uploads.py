@@ -15,7 +15,7 @@ from tests.unit.fakes import FakeHost, clock, raising, run, settle
 from vidfs.content import spool as spool_module
 from vidfs.content.spool import Sealed, Spool
 from vidfs.content.upload_target import UploadPlan
-from vidfs.content.uploads import OUTCOME_GRACE_S, UploadQueue
+from vidfs.content.uploads import OUTCOME_GRACE_S, SEAT_S, UploadQueue
 from vidfs.errors import (
     AccessDeniedError,
     HostServerError,
@@ -240,6 +240,47 @@ def test_a_server_that_never_answers_keeps_no_other_upload_waiting(bench: Bench)
 
     run(main)
     assert len(bench.contents()) == 4
+
+
+def test_servers_that_never_answer_hold_the_queue_for_seconds_only(bench: Bench) -> None:
+    """Each got all of its file; how many may be waited for is bounded."""
+
+    async def main() -> None:
+        bench.store.close()
+        bench.open(workers_max=2)
+        async with bench.running():
+            for inode in range(10, 30):
+                bench.host.on("store", trio.sleep_forever)
+                bench.queue.seal(bench.write(inode=Inode(inode)))
+            late = bench.write(inode=Inode(40))
+            bench.queue.seal(late)
+            await trio.sleep(SEAT_S - 1)
+            assert bench.host.max_uploads_at_once == 2
+            await trio.sleep(20 * SEAT_S)
+            assert bench.host.max_uploads_at_once == 2 + 2 * 4
+            assert state_of(late) is JobState.QUEUED
+
+    run(main)
+
+
+def test_a_server_that_thinks_for_long_lets_the_next_file_go(bench: Bench) -> None:
+    async def main() -> None:
+        bench.store.close()
+        bench.open(workers_max=1)
+        async with bench.running():
+            answers = trio.Event()
+            bench.host.on("store", answers.wait)
+            slow, other = bench.write(), bench.write(inode=Inode(10))
+            bench.queue.seal(slow)
+            await bench.queue.wait_until(lambda: slow.body_out)
+            bench.queue.seal(other)
+            await bench.queue.wait_until(lambda: not other.pending)
+            assert state_of(slow) is JobState.SENDING
+            answers.set()
+            await bench.until_idle()
+
+    run(main)
+    assert bench.host.calls["upload"] == len(bench.contents()) == 2
 
 
 # ------------------------------------------------------------------------------ bad outcomes

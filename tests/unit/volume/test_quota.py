@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import trio
 
 from tests.unit.volume.test_volume import Rig, run
 from vidfs.errors import QuotaError
@@ -44,6 +45,29 @@ def test_a_file_larger_than_what_is_left_waits_for_room(rig: Rig) -> None:
 
     run(main)
     assert rig.at_host() == {"a.mp4": b"a" * 80, "b.mp4": b"b" * 21, "c.mp4": b"c" * 20}
+
+
+def test_two_that_have_room_one_by_one_are_not_sent_at_once(rig: Rig) -> None:
+    async def main() -> None:
+        answer = trio.Event()
+        async with rig.open() as volume:
+            rig.host.on("upload", answer.wait)
+            await rig.write("a.mp4", b"a" * 60)
+            await rig.until_state("a.mp4", JobState.SENDING)
+            await rig.write("b.mp4", b"b" * 60)
+            await rig.write("c.mp4", b"c" * 30)
+            await rig.until(lambda: "c.mp4" in rig.at_host())
+            answer.set()
+            await rig.until(lambda: "a.mp4" in rig.at_host())
+            rig.host.info = replace(rig.host.info, storage_left_bytes=10)
+            volume.retry()
+            assert await volume.wait_uploads() == 1
+            [upload] = volume.status().uploads
+            assert (upload.path, "quota" in upload.reason) == ("/b.mp4", True)
+
+    run(main)
+    assert rig.at_host() == {"a.mp4": b"a" * 60, "c.mp4": b"c" * 30}
+    assert rig.host.calls["upload"] == 2
 
 
 def test_close_says_that_the_quota_is_used_up(rig: Rig) -> None:

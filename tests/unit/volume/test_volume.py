@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import time
@@ -15,16 +16,24 @@ import trio
 
 from tests.unit.fakes import FakeHost, raising
 from vidfs.errors import (
+    AccessDeniedError,
+    BadRequestError,
     ExistsError,
     HostError,
     HostServerError,
     OutcomeUnknownError,
+    QuotaError,
+    RateLimitedError,
     StaleError,
+    UploadNodeError,
     UploadRefusedError,
+    VidfsError,
+    WrongKeyError,
 )
+from vidfs.fuse.errnos import errno_for
 from vidfs.hosts.api import UploadOptions
 from vidfs.types import ROOT_INODE, Inode, JobState
-from vidfs.volume import Attr, Volume, VolumeSettings
+from vidfs.volume import Attr, Volume, VolumeSettings, writeback
 
 DEADLINE_S = 30.0
 NEW = os.O_CREAT | os.O_RDWR
@@ -542,6 +551,54 @@ def test_close_reports_a_refusal_and_a_rewrite_succeeds(rig: Rig) -> None:
 
     run(main)
     assert rig.at_host() == {"a.mp4": b"FILM"}
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (AccessDeniedError("suspended"), errno.EACCES),
+        (WrongKeyError("no"), errno.EACCES),
+        (QuotaError("full"), errno.EDQUOT),
+        (UploadRefusedError("unallowed extension"), errno.EMEDIUMTYPE),
+        (UploadRefusedError("storage"), errno.EIO),
+        (BadRequestError("no such field"), errno.EINVAL),
+    ],
+)
+def test_close_says_why_the_host_did_not_take_it(rig: Rig, error: Exception, expected: int) -> None:
+    async def main() -> None:
+        rig.host.on("upload", raising(error))
+        async with rig.open(upload_on_close=True) as volume:
+            fh, _ = await rig.volume.create(ROOT_INODE, "a.mp4", NEW)
+            await volume.files.write(fh, 0, b"film")
+            with pytest.raises(VidfsError) as caught:
+                await volume.files.flush(fh)
+            assert errno_for(caught.value) == expected
+            assert volume.status().parked == 1
+            volume.files.release(fh)
+
+    run(main)
+
+
+def test_close_does_not_wait_for_a_host_that_fails_for_good(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But says so, and the upload goes on behind it."""
+    monkeypatch.setattr(writeback, "PATIENCE_S", 0.2)
+
+    async def main() -> None:
+        rig.host.on("upload", raising(UploadNodeError("502")), raising(RateLimitedError("wait")))
+        async with rig.open(upload_on_close=True) as volume:
+            fh, _ = await volume.create(ROOT_INODE, "a.mp4", NEW)
+            await volume.files.write(fh, 0, b"film")
+            with pytest.raises(RateLimitedError):
+                await volume.files.flush(fh)
+            volume.files.release(fh)
+            assert volume.pending == 1
+            volume.retry()
+            assert await volume.wait_uploads() == 0
+
+    run(main)
+    assert rig.at_host() == {"a.mp4": b"film"}
 
 
 def test_writing_on_after_a_close_that_waited_loses_nothing(rig: Rig) -> None:
