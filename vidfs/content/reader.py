@@ -17,7 +17,6 @@ readers at a time (`seats`).
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import math
 
@@ -26,6 +25,7 @@ import trio
 from vidfs.content.chunkcache import CachedFile, CacheFileCutError, ChunkCache, is_full
 from vidfs.content.chunks import CHUNK_BYTES, chunk_of, chunk_start, chunk_stop, chunks_of
 from vidfs.content.links import Links
+from vidfs.content.sameness import ContentCheck
 from vidfs.content.seats import Seats
 from vidfs.content.stream import SKIP_MAX, WINDOW_MIN, Stream
 from vidfs.errors import (
@@ -40,7 +40,7 @@ from vidfs.errors import (
     TransientHostError,
     VidfsError,
 )
-from vidfs.hosts.api import ByteStream, ContentStamp, DownloadLink, VideoHost
+from vidfs.hosts.api import ByteStream, VideoHost
 from vidfs.types import FileCode
 
 log = logging.getLogger(__name__)
@@ -85,6 +85,7 @@ class RemoteReader:
         self._file: CachedFile = cache.acquire(code, size_bytes)
         self._streams: list[Stream] = []
         self._links = links
+        self._same = ContentCheck(host, self._file, code, links.fickle)
         self._seats = seats
         self._is_unranged = False  # the server gives it from its first byte on or not at all
         self._is_closed = False
@@ -93,7 +94,6 @@ class RemoteReader:
         self._fetching: list[range] = []  # chunks that readers wait for
         self._loose: dict[int, bytearray] = {}  # chunks that found no room on the disk
         self._full_until = 0.0
-        self._ended_at: int | None = None
         self._freed = trio.Event()  # a stream may be taken away now
         self._fed_at = -math.inf
         self._refusals = 0
@@ -151,7 +151,10 @@ class RemoteReader:
             else:
                 await self._fetch(offset, size, missing)
             try:
-                return self._load(offset, size)
+                data = self._load(offset, size)
+                if missing is not None or not self._same.has_witness:
+                    self._same.note_given(offset, data)
+                return data
             except CacheFileCutError:
                 log.warning("the cache lost bytes of %s: they are fetched again", self.code)
                 self._stop_streams()  # what they have written of their chunks is gone, too
@@ -375,7 +378,9 @@ class RemoteReader:
                 self._refusals = 0
                 if stream.written - body.start_byte > CHUNK_BYTES:
                     self._is_unranged = True
-                await self._check_content(stream, link, body)
+                is_alone = all(other.ended or other is stream for other in self._streams)
+                if not await self._same.check(link, body, is_alone=is_alone):
+                    self._begin_anew(stream)
                 await self._pump(stream, body.start_byte, body, stop)
         except ContentChangedError:
             self._links.drop(self.code, link)
@@ -394,6 +399,13 @@ class RemoteReader:
             # An old one had expired, and a new one may fail by chance: another is asked for.
             raise _LinkExpiredError(f"the link is no longer good: {error}") from None
 
+    def _begin_anew(self, stream: Stream) -> None:
+        """Errors: TransientHostError where part of a chunk is here, which may be of old content."""
+        start = chunk_start(stream.position)
+        if stream.written > start:
+            stream.written, stream.buffer = start, None
+            raise TransientHostError("the chunk that was begun may be of older content")
+
     async def _pump(self, stream: Stream, at: int, body: ByteStream, stop: int) -> None:
         """Write *body*, of bytes *at* to *stop*, into the cache, within the stream's limit."""
         async for block in body:
@@ -401,6 +413,8 @@ class RemoteReader:
             if stream.fed_bytes >= CHUNK_BYTES:
                 stream.fed_bytes = 0
                 stream.fed_at = self._fed_at = trio.current_time()
+            if stream.ended:  # by another, a moment ago: nothing is kept for it any more
+                return
             skipped = stream.written - at  # a server that ignored the range begins before
             at += len(block)
             if at <= stream.written:
@@ -415,64 +429,8 @@ class RemoteReader:
             if stream.position >= stream.limit:
                 await self._pause(stream)
         if stream.written < stop:
-            self._check_end(at, body)
+            self._same.check_end(at, body)
             raise HostServerError("the download ended early", call="download")
-
-    async def _check_content(self, stream: Stream, link: DownloadLink, body: ByteStream) -> None:
-        """Errors: ContentChangedError where the server has other bytes than those held here."""
-        self._check_total(body.total_bytes)
-        if body.stamp is None:
-            return
-        stamp, known = _digest(body.stamp), self._file.stamp
-        if stamp == known:
-            return
-        server = stamp[:16]
-        if known is not None and known.startswith(server) and server not in self._links.fickle:
-            await self._compare(link)
-            self._links.fickle[server] = True
-            if stream.written > chunk_start(stream.position):
-                stream.written, stream.buffer = chunk_start(stream.position), None
-                raise TransientHostError("the chunk that was begun may be of older content")
-        self._file.note_stamp(stamp)
-
-    async def _compare(self, link: DownloadLink) -> None:
-        """There are servers that give every answer another ETag: only bytes tell.
-
-        Errors: ContentChangedError.
-        """
-        for chunk in self._file.samples():
-            start, stop = chunk_start(chunk), chunk_stop(chunk, self.size_bytes)
-            found = await self._fetch_part(link, start, stop)
-            if self._file.has(chunk) and found != self._file.read(start, stop - start):
-                raise ContentChangedError(
-                    "other bytes of the same size", call="download", size_bytes=self.size_bytes
-                )
-
-    async def _fetch_part(self, link: DownloadLink, start: int, stop: int) -> bytearray:
-        found = bytearray()
-        async with self._host.open_stream(link, start, stop) as body:
-            skipped = start - body.start_byte
-            async for block in body:
-                found += block[max(0, min(skipped, len(block))) :]
-                skipped -= len(block)
-                if len(found) >= stop - start:
-                    return found[: stop - start]
-        raise HostServerError("the download ended early", call="download")
-
-    def _check_total(self, total_bytes: int | None) -> None:
-        if total_bytes is not None and total_bytes != self.size_bytes:
-            raise ContentChangedError(
-                f"{total_bytes} bytes and no longer {self.size_bytes}",
-                call="download",
-                size_bytes=total_bytes,
-            )
-
-    def _check_end(self, at: int, body: ByteStream) -> None:
-        """A server that tells no size, and ends twice at one place, has no more."""
-        if body.total_bytes is None:
-            if at == self._ended_at:
-                raise ContentChangedError("the download is shorter than the file", call="download")
-            self._ended_at = at
 
     def _store(self, stream: Stream, offset: int, data: memoryview) -> None:
         """Put *data* at *offset*, and mark the chunks that are whole by now.
@@ -560,13 +518,6 @@ class RemoteReader:
             if idle.cancelled_caught:
                 stream.scope.cancel()
                 await trio.lowlevel.checkpoint()
-
-
-def _digest(stamp: ContentStamp) -> bytes:
-    """16 bytes for the server, 16 for its mark."""
-    return b"".join(
-        hashlib.sha256(part.encode()).digest()[:16] for part in (stamp.server, stamp.mark)
-    )
 
 
 class Readers:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
 import trio
 
 from tests.unit.content.test_reader import CONTENT, SIZE, Bench, _one_clock, bench, check
-from tests.unit.fakes import run
+from tests.unit.fakes import FakeStream, run, settle
 from vidfs.content.chunkcache import CachedFile, ChunkCache
 from vidfs.content.chunks import CHUNK_BYTES
 from vidfs.content.reader import Readers
@@ -179,3 +179,31 @@ def test_a_server_without_ranges_sends_a_film_that_is_played_slowly_hardly_twice
 
     run(main)
     assert sum(stream.given_bytes for stream in bench.host.streams) <= 2 * SIZE
+
+
+def test_a_stream_that_was_ended_writes_nothing_more(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its next bytes had arrived when what it had written of its chunk was dropped."""
+    gate, half = trio.Event(), CHUNK_BYTES // 2
+
+    async def blocks(stream: FakeStream) -> AsyncIterator[bytes]:
+        yield CONTENT[stream.start_byte : stream.start_byte + half]
+        await gate.wait()
+        yield CONTENT[stream.start_byte + half : stream.start_byte + 2 * CHUNK_BYTES]
+
+    async def main() -> None:
+        async with bench.reading() as reader, trio.open_nursery() as nursery:
+            await check(reader, 0, 1000)
+            await trio.sleep(20)
+            monkeypatch.setattr(FakeStream, "__aiter__", blocks)
+            nursery.start_soon(check, reader, 20 * CHUNK_BYTES, 1000)
+            await settle()
+            [file] = (tmp_path / "cache").glob("*.data")
+            os.truncate(file, 0)
+            gate.set()
+            await check(reader, 0, 1000)
+            monkeypatch.undo()
+            await check(reader, 20 * CHUNK_BYTES, 1000)
+
+    run(main)
