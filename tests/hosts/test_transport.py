@@ -45,6 +45,7 @@ from vidfs.hosts import transport as transport_module
 from vidfs.hosts.api import DownloadLink
 from vidfs.hosts.envelope import Envelope, open_envelope
 from vidfs.hosts.multipart import MultipartBody, SmallFile
+from vidfs.hosts.openload_rows import parse_upload as parse_openload
 from vidfs.hosts.transport import (
     UNREACHABLE_GAP_S,
     UNREACHABLE_S,
@@ -52,6 +53,7 @@ from vidfs.hosts.transport import (
     Transport,
     parse_retry_after,
 )
+from vidfs.hosts.xvs_rows import parse_upload as parse_xvs
 
 Body = Callable[[Transport, Server], Awaitable[None]]
 BUSY = answer('{"status": "429", "msg": "Too Many Requests"}')
@@ -481,7 +483,6 @@ def test_a_connection_that_breaks_in_mid_body_stored_nothing(tmp_path: Path, siz
         (answer("", 429, Retry_After="3"), RateLimitedError),
         (answer("", 413), UploadRefusedError),
         (answer("", 307, Location="/other"), UploadNodeError),
-        (answer("", 302, Location="https://other.example/"), InsecureUrlError),
     ],
 )
 def test_what_an_upload_servers_status_means(
@@ -493,6 +494,31 @@ def test_what_an_upload_servers_status_means(
         assert len(server.requests) == 1
 
     run(scripted(reply), body)
+
+
+@pytest.mark.parametrize("location", ["/?op=done", "http://[", "https://other.example/done"])
+def test_a_redirect_after_an_upload_leaves_open_whether_it_is_stored(
+    tmp_path: Path, location: str
+) -> None:
+    async def body(transport: Transport, server: Server) -> None:
+        for parse in (parse_xvs, parse_openload):
+            with pytest.raises(OutcomeUnknownError):
+                await transport.upload(server.url, [], film_body(tmp_path), parse)
+        assert len(server.requests) == 2, "it was followed"
+
+    run(scripted(*[answer("<html>moved</html>", 302, Location=location)] * 2), body)
+
+
+def test_a_redirect_that_names_the_result_of_an_upload_is_read(tmp_path: Path) -> None:
+    async def body(transport: Transport, server: Server) -> None:
+        receipt = await transport.upload(server.url, [], film_body(tmp_path), parse_xvs)
+        assert receipt.code == "abcdef123456"
+        with pytest.raises(UploadRefusedError, match="unallowed extension"):
+            await transport.upload(server.url, [], film_body(tmp_path), parse_xvs)
+
+    ask = "/?op=upload_result&fn=abcdef123456&st=OK"
+    refuse = "/?op=upload_result&fn=undef&st=unallowed%20extension"
+    run(scripted(answer("", 302, Location=ask), answer("", 303, Location=refuse)), body)
 
 
 def test_a_stalled_upload_is_given_up(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ FILM = b"film" * 10_000
 REFUSALS = [
     ("upload", "refuse=unallowed extension", errno.EMEDIUMTYPE, "unallowed extension"),
     ("upload", "refuse=quota reached", errno.EDQUOT, "quota"),
+    ("upload", "refuse=DiskFull", errno.EDQUOT, "DiskFull"),
     ("upload", "refuse=sha1 mismatch", errno.EIO, "sha1 mismatch"),
     ("upload", "undef", errno.EIO, ""),
 ]

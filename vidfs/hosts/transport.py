@@ -102,6 +102,8 @@ class Answer:
     retry_after_s: float | None
     requested_at: float
     received_at: float
+    location: str = field(default="", repr=False)
+    """Where an upload server sends us after the file. Followed for all else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -472,6 +474,7 @@ class Transport:
             retry_after_s=parse_retry_after(response.headers.get("retry-after"), now=self._clock()),
             requested_at=requested_at,
             received_at=self._clock(),
+            location=response.headers.get("location", ""),
         )
 
     async def _read_whole(self, response: httpx.Response, call: str) -> bytes | HostError:
@@ -501,7 +504,10 @@ class Transport:
         *,
         allow_http: bool = False,
     ) -> httpx.Response | VidfsError:
-        """The answer's head, redirects followed by hand. The body is still to be read."""
+        """The answer's head, redirects followed by hand. The body is still to be read.
+
+        After *body* none is: what the page it leads to answers says nothing about the file.
+        """
         what = f"{call} address"
         for _ in range(REDIRECTS_MAX + 1):
             try:
@@ -521,15 +527,15 @@ class Transport:
             location = response.headers.get("location")
             if response.status_code not in _REDIRECTS or not location:
                 return response
+            if body is not None and response.status_code not in (307, 308):
+                return response
             await response.aclose()
-            if body is not None and response.status_code in (307, 308):
+            if body is not None:
                 return UploadNodeError(f"{call}: the server sends us elsewhere", call=call)
             try:
                 url = resolve_redirect(url, location, what=what, allow_http=allow_http)
             except HostError as error:
                 return _without_context(error)
-            if body is not None:
-                method, body, headers = "GET", None, {}
         return UnreadableAnswerError(f"{call}: redirected in circles", call=call)
 
     def _translate(self, error: Exception, call: str) -> HostError:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import html
 import re
+from urllib.parse import parse_qsl, urlsplit
 
 from vidfs.errors import (
     BadRequestError,
@@ -62,6 +63,18 @@ def judge_failure(error: HostError, *, is_sent: bool) -> HostError:
             return OutcomeUnknownError(str(error), call="upload")
         return UploadNodeError(str(error), call="upload")
     return error
+
+
+def parse_redirect(location: str) -> dict[str, str] | None:
+    """What a redirect to the result page says: the fields of `parse_html_answer`, if any.
+
+    Source: S1 `html_redirect`: the form of API_FACTS §2.4, sent as a query.
+    """
+    try:
+        fields = dict(parse_qsl(urlsplit(location).query))
+    except ValueError:
+        return None
+    return fields if "st" in fields or "fn" in fields else None
 
 
 def parse_html_answer(body: bytes) -> dict[str, str] | None:

@@ -26,7 +26,7 @@ from vidfs.hosts.scalars import (
     to_text,
 )
 from vidfs.hosts.transport import Answer
-from vidfs.hosts.uploading import judge_failure, parse_html_answer, refusal
+from vidfs.hosts.uploading import judge_failure, parse_html_answer, parse_redirect, refusal
 from vidfs.types import FileCode, FolderId
 
 
@@ -235,7 +235,9 @@ def parse_upload(answer: Answer, is_sent: bool) -> UploadReceipt:
 
     Errors: a readable refusal (`refusal`), or what `judge_failure` says.
     """
-    page = parse_html_answer(answer.body) if answer.body.lstrip()[:1] == b"<" else None
+    page = parse_redirect(answer.location)
+    if page is None and answer.body.lstrip()[:1] == b"<":
+        page = parse_html_answer(answer.body)
     if page is not None:
         code = page.get("fn") or page.get("file_code")
         rows = [FileRow(filecode=code, status=page.get("st", ""))]
