@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import subprocess
+import sys
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +20,20 @@ FOLDERS = ("Films", "Series", "Clips", "Series/One")
 NAMES = ("a.mp4", "b.mp4", "c film.mkv", "Ünï – 映画.mp4", "e_e.e.webm", "f.avi")
 TOOL_S = 60.0
 _CHUNK = 20_000
+_MAP = """
+import mmap, os, sys
+path, *places = sys.argv[1:]
+fd = os.open(path, os.O_RDWR)
+with mmap.mmap(fd, 0) as area:
+    for place in places:
+        at, _, text = place.partition(":")
+        area[int(at) : int(at) + len(text)] = text.encode()
+    area.flush()
+os.close(fd)
+"""
+
+
+_PYTHON = (sys.executable, "-I", "-S", "-c")
 
 
 class ToolFailedError(OSError):
@@ -45,6 +62,8 @@ class Dice:
         self._sources = sources  # of `rsync` and `cp` from outside
         self._folders = folders  # the host can make them
         self._count = 0
+        self._known: deque[bytes] = deque(maxlen=4)
+        self._next: deque[Callable[[list[str], list[str]], Operation | None]] = deque()
 
     def draw(self, plain: Path) -> Operation:
         """The next operation, given what *plain* holds."""
@@ -62,15 +81,23 @@ class Dice:
             (3, self._remove),
             (2, self._rsync),
             (2, self._save_as_editors_do),
+            (1.5, self._write_mapped),
+            (1, self._write_through_two),
+            (1, self._write_and_change_at_once),
+            (1, self._swap),
             (2, self._rename_while_open),
             (1, self._unlink_while_open),
             (1, self._mkdir),
             (1, self._rmdir),
             (0.7, self._move_folder),
+            (0.5, self._copy_tree),
             (0.5, self._remove_tree),
         ]
         while True:
-            [(_, kind)] = self._random.choices(kinds, [weight for weight, _ in kinds])
+            if self._next:
+                kind = self._next.popleft()
+            else:
+                [(_, kind)] = self._random.choices(kinds, [weight for weight, _ in kinds])
             if (operation := kind(files, folders)) is not None:
                 operation.text = f"#{self._count} {operation.text}"
                 return operation
@@ -78,9 +105,13 @@ class Dice:
     # --- what is drawn from ------------------------------------------------------------------
 
     def _bytes(self) -> bytes:
+        """New ones, or those of a file of just now: hosts know files by their hash."""
+        if self._known and self._random.random() < 0.15:
+            return self._random.choice(self._known)
         size = self._random.choice((1, 300, 5_000, 40_000, 150_000))
         size += self._random.randrange(size)
-        return self._random.randbytes(size)
+        self._known.append(data := self._random.randbytes(size))
+        return data
 
     def _new_path(self, folders: list[str]) -> str:
         folder = self._random.choice([".", *folders])
@@ -122,7 +153,12 @@ class Dice:
     def _truncate(self, files: list[str], folders: list[str]) -> Operation | None:
         if not files:
             return None
-        path, size = self._random.choice(files), self._random.choice((0, 1, 700, 20_000, 99_999))
+        size = self._random.choice((0, 1, 700, 20_000, 99_999))
+        return self._truncate_one(self._random.choice(files), size, files)
+
+    def _truncate_one(self, path: str, size: int, files: list[str]) -> Operation | None:
+        if path not in files:
+            return None
         return Operation(f"truncate {path} {size}", lambda root: os.truncate(root / path, size))
 
     def _copy_inside(self, files: list[str], folders: list[str]) -> Operation | None:
@@ -149,8 +185,10 @@ class Dice:
             return None
         source = self._random.choice(files)
         target = self._random.choice(files) if self._random.random() < 0.3 else None
-        target = target or self._new_path(folders)
-        if source == target:
+        return self._move_one(source, target or self._new_path(folders), files)
+
+    def _move_one(self, source: str, target: str, files: list[str]) -> Operation | None:
+        if source == target or source not in files:
             return None
         return Operation(
             f"mv {source} {target}",
@@ -167,7 +205,11 @@ class Dice:
     def _remove(self, files: list[str], folders: list[str]) -> Operation | None:
         if len(files) < 4:
             return None
-        path = self._random.choice(files)
+        return self._remove_one(self._random.choice(files), files)
+
+    def _remove_one(self, path: str, files: list[str]) -> Operation | None:
+        if path not in files:
+            return None
         return Operation(f"rm {path}", lambda root: (root / path).unlink())
 
     def _rsync(self, files: list[str], folders: list[str]) -> Operation:
@@ -179,17 +221,23 @@ class Dice:
             at = 1_600_000_000 + self._random.randrange(10**8)
             os.utime(source / name, (at, at))
         folder = self._random.choice([".", *folders])
-        delete = ["--delete", "--exclude=*/"] if self._random.random() < 0.2 else []
+        options = [self._random.choice(("-rt", "-a"))]
+        if in_place := self._random.random() < 0.3:
+            options.append("--inplace")
+        if self._random.random() < 0.2:
+            options += ["--delete", "--exclude=*/"]
 
         def apply(root: Path) -> None:
-            _run("rsync", "-rt", *delete, f"{source}/", f"{root / folder}/")
-            again = _run("rsync", "-rtni", f"{source}/", f"{root / folder}/")
+            _run("rsync", *options, f"{source}/", f"{root / folder}/")
+            again = _run("rsync", options[0], "-ni", f"{source}/", f"{root / folder}/")
             # The folder's own time changes while its files come.
             lines = [line for line in again.splitlines() if not line.endswith(" ./")]
             if lines:
                 raise AssertionError(f"a second rsync has something to do: {lines}")
 
-        return Operation(f"rsync {source.name} {folder} {' '.join(delete)}", apply)
+        names = [path.name for path in source.iterdir()] if in_place else []
+        written = tuple(os.path.normpath(f"{folder}/{name}") for name in names)
+        return Operation(f"rsync {' '.join(options)} {source.name} {folder}", apply, written)
 
     def _save_as_editors_do(self, files: list[str], folders: list[str]) -> Operation | None:
         if not files:
@@ -205,6 +253,73 @@ class Dice:
 
         operation.apply = apply
         return operation
+
+    def _write_mapped(self, files: list[str], folders: list[str]) -> Operation | None:
+        """Through a shared mapping, in a process of its own: one whose daemon is killed gets
+        SIGBUS."""
+        if not files:
+            return None
+        path = self._random.choice(files)
+        places = [self._random.random() for _ in range(self._random.randint(1, 5))]
+        text = f"{self._random.randrange(10**6):06}"
+        operation = Operation(f"map {path} {text}", _nothing, (path,))
+
+        def apply(root: Path) -> None:
+            if (size := (root / path).stat().st_size) > len(text):
+                ats = [int(place * (size - len(text))) for place in places]
+                _run(*_PYTHON, _MAP, root / path, *(f"{at}:{text}" for at in ats))
+            operation.closed.add(path)
+
+        operation.apply = apply
+        return operation
+
+    def _write_through_two(self, files: list[str], folders: list[str]) -> Operation | None:
+        """Two descriptors, the second opened before the first is closed, and made shorter."""
+        path, data = self._new_path(folders), self._bytes()
+        at, end = self._random.randrange(len(data)), self._random.randrange(2 * len(data))
+        operation = Operation(f"two on {path} {len(data)} {at} {end}", _nothing, (path,))
+
+        def apply(root: Path) -> None:
+            with (root / path).open("wb", buffering=0) as one:
+                one.write(data[:at])
+                with (root / path).open("r+b", buffering=0) as other:
+                    other.seek(at)
+                    other.write(data[at:])
+                    one.truncate(end)
+            operation.closed.add(path)
+
+        operation.apply = apply
+        return operation
+
+    def _write_and_change_at_once(self, files: list[str], folders: list[str]) -> Operation:
+        """A file that is hardly closed, and perhaps being sent, is changed: what comes next does
+        that."""
+        path = self._new_path(folders)
+        other = self._new_path(folders)
+        data = self._bytes()
+        then: list[Callable[[list[str], list[str]], Operation | None]] = [
+            lambda files, folders: self._remove_one(path, files),
+            lambda files, folders: _writing("rewrite", path, data[::-1]),
+            lambda files, folders: _writing("the same again", path, data),
+            lambda files, folders: _writing("the same elsewhere", other, data),
+            lambda files, folders: self._move_one(path, other, files),
+            lambda files, folders: self._move_one(other, path, files),
+            lambda files, folders: self._truncate_one(path, 0, files),
+        ]
+        self._next += self._random.sample(then, self._random.randint(1, 3))
+        return _writing("write", path, data)
+
+    def _swap(self, files: list[str], folders: list[str]) -> Operation | None:
+        """Two files change places."""
+        if len(files) < 2:
+            return None
+        one, other = self._random.sample(files, 2)
+        aside = os.path.join(os.path.dirname(one), self._random.choice(("aside.mp4", ".aside.mp4")))
+        self._next += [
+            lambda files, folders: self._move_one(other, one, files),
+            lambda files, folders: self._move_one(aside, other, files),
+        ]
+        return self._move_one(one, aside, files)
 
     def _rename_while_open(self, files: list[str], folders: list[str]) -> Operation | None:
         old, new, data = self._new_path(folders), self._new_path(folders), self._bytes()
@@ -259,11 +374,27 @@ class Dice:
         source = self._random.choice(folders)
         parent = self._random.choice([".", *folders])
         target = os.path.normpath(f"{parent}/moved {self._random.randrange(3)}")
+        if self._random.random() < 0.3:
+            target = self._random.choice(folders)  # takes its place if it is empty
         inside = [path for path in files if path.startswith(f"{source}/")]
         return Operation(
             f"mv {source} {target}",
             lambda root: (root / source).rename(root / target),
             moves=tuple((path, target + path.removeprefix(source)) for path in inside),
+        )
+
+    def _copy_tree(self, files: list[str], folders: list[str]) -> Operation | None:
+        if not folders or not self._folders:
+            return None
+        source = self._random.choice(folders)
+        target = f"copied {self._random.randrange(3)}"
+        if target.startswith(source):
+            return None
+        inside = [path for path in files if path.startswith(f"{source}/")]
+        return Operation(
+            f"cp -r {source} {target}",
+            lambda root: _run("cp", "-rT", root / source, root / target),
+            tuple(target + path.removeprefix(source) for path in inside),
         )
 
     def _remove_tree(self, files: list[str], folders: list[str]) -> Operation | None:
@@ -308,6 +439,8 @@ def _run(*words: str | Path) -> str:
         check=False,
         env=os.environ | {"LC_ALL": "C.UTF-8"},
     )
+    if done.returncode < 0:
+        raise ToolFailedError(done.returncode, signal.Signals(-done.returncode).name)
     if done.returncode:
         raise ToolFailedError(done.returncode, done.stderr.strip() or "no reason given")
     return done.stdout

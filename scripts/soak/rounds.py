@@ -36,6 +36,7 @@ QUEUE_S = 120.0
 _ABILITIES = frozenset({errno.EPERM, errno.EXDEV, errno.EOPNOTSUPP, errno.EMEDIUMTYPE})
 _ABILITY_WORDS = ("Operation not permitted", "Operation not supported", "Wrong medium type")
 _LAG_MS = 150
+_WEB_PAGES = ("html", "http=502", "cut", "truncate")  # for an answer, the first after the work
 _TRASH = ("vidfs trash", "vidfs-trash~")
 _NO_MP4 = ("doodstream", "pstream")  # leave it out of titles (API_FACTS §1.3, §3.4)
 
@@ -54,7 +55,7 @@ class Score:
         refused = ", ".join(f"{count} {error}" for error, count in self.refused.most_common())
         return (
             f"{self.operations} operations, {self.cut_off} of them cut off; ends: {ends};"
-            f" refused: {refused or 'none'}; {self.faults} connections dropped;"
+            f" refused: {refused or 'none'}; {self.faults} faults;"
             f" {self.checks} comparisons with the host"
         )
 
@@ -157,11 +158,11 @@ class Soak:
         self._clear_faults()
         rules = []
         if self._random.random() < 0.6:
-            for action in self._drops:
+            # The host's dice fall alike every time, so that it matters after how many calls.
+            for action in (*self._drops, self._random.choice(_WEB_PAGES)):
                 call = self._random.choice(("*", "upload"))
-                rules.append(
-                    f"{self._dialect}:{call}:{action}:p={self._random.choice((0.05, 0.2))}"
-                )
+                often, after = self._random.choice((0.05, 0.2)), self._random.randrange(8)
+                rules.append(f"{self._dialect}:{call}:{action}:p={often}:after={after}")
         if self._random.random() < 0.4:
             rules.append(f"{self._dialect}:upload:slow={self._random.choice((50, 300))}")
         self._note(f"faults: {rules}")
@@ -169,7 +170,7 @@ class Soak:
 
     def _clear_faults(self) -> None:
         fired = self._simhost.request("GET", "fault")
-        self.score.faults += sum(rule["fired"] for rule in fired if "drop" in rule["rule"])
+        self.score.faults += sum(rule["fired"] for rule in fired if "slow" not in rule["rule"])
         self._simhost.clear_faults()
 
     def _operate(self, killer: Killer | None) -> tuple[Operation, set[str], Tree, Tree] | None:
@@ -310,6 +311,7 @@ class Soak:
         self.score.checks += 1
         if self._random.random() < 0.5:
             self._clear_faults()
+        self._name_scratch_files()
         self._fill_empty_files()
         done = self._program.run("wait", "--timeout", f"{QUEUE_S:.0f}", str(self._mount.path))
         if done.returncode:
@@ -319,6 +321,15 @@ class Soak:
         plain = load_tree(self.plain)
         if text := self._host_differences(plain):
             raise DivergenceError(f"the host is not what it must be:\n{text}")
+
+    def _name_scratch_files(self) -> None:
+        """What has a scratch name stays here, until it has a real one."""
+        for path in [path for path in load_tree(self.plain) if is_scratch(path)]:
+            folder, name = os.path.split(path)
+            real = os.path.join(folder, name.lstrip("."))
+            self._note(f"  mv {path} {real}")
+            for root in (self._mount.path, self.plain):
+                (root / path).rename(root / real)
 
     def _fill_empty_files(self) -> None:
         """An empty file stays here, and what it was before it was emptied at the host. Once it has
@@ -388,5 +399,6 @@ def _was_killed(error: Exception, killer: Killer | None) -> bool:
         error.errno in (errno.ENOTCONN, errno.ECONNABORTED)
         or "endpoint is not connected" in str(error)
         or "connection abort" in str(error)
+        or "SIGBUS" in str(error)
     )
     return killer.fired.wait(5.0 if is_sign else 0.0)
