@@ -49,7 +49,7 @@ class Operation:
     moves: tuple[tuple[str, str], ...] = ()
     """Must be at one of both places, whatever happened."""
     removed_first: tuple[str, ...] = ()
-    """A program removes them itself before it writes them."""
+    """They are removed before something else is put there."""
     closed: set[str] = field(default_factory=set)
     """Their close returned: from then on nothing of them may be lost."""
 
@@ -381,6 +381,8 @@ class Dice:
             f"mv {source} {target}",
             lambda root: (root / source).rename(root / target),
             moves=tuple((path, target + path.removeprefix(source)) for path in inside),
+            # No host replaces a folder: an empty one is removed before the other takes its place.
+            removed_first=(target,) if target in folders else (),
         )
 
     def _copy_tree(self, files: list[str], folders: list[str]) -> Operation | None:
