@@ -12,7 +12,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,16 @@ QUEUE_S = 120.0
 _ABILITIES = frozenset({errno.EPERM, errno.EXDEV, errno.EOPNOTSUPP, errno.EMEDIUMTYPE})
 _ABILITY_WORDS = ("Operation not permitted", "Operation not supported", "Wrong medium type")
 _LAG_MS = 150
+_ENDS = {
+    "killed": 58,
+    "killed idle": 14,
+    "killed twice": 7,
+    "stopped": 5,
+    "unmounted": 5,
+    "unmounted, cache lost": 5,
+    "none": 6,
+}
+_OPTIONS = ("", ",uploads=1", ",api_parallel=1", ",sizes=uploaded")
 _WEB_PAGES = ("html", "http=502", "cut", "truncate")  # for an answer, the first after the work
 _TRASH = ("vidfs trash", "vidfs-trash~")
 _NO_MP4 = ("doodstream", "pstream")  # leave it out of titles (API_FACTS §1.3, §3.4)
@@ -110,6 +120,7 @@ class Soak:
         self._dice = Dice(f"{seed} {dialect} dice", sources, folders=self._makes_folders)
         self._recent: deque[str] = deque(maxlen=60)
         self._lag_s = 0.0
+        self._outages = random.Random(f"{seed} {dialect} outages")
 
     @contextmanager
     def running(self) -> Iterator[Soak]:
@@ -118,14 +129,18 @@ class Soak:
                 (self.plain / folder).mkdir(parents=True)
                 self._simhost.request("POST", f"{self._dialect}/folders", path=folder)
             if self._random.random() < 0.3:
-                self._simhost.set(listing_lag_ms=_LAG_MS)
                 self._lag_s = 2 * _LAG_MS / 1000
+                self._set_lag()
                 time.sleep(self._lag_s)
             self._start()
             yield self
         finally:
             self._program.take_away(self._mount)
             self._simhost.stop()
+
+    def _set_lag(self) -> None:
+        if self._lag_s:
+            self._simhost.set(listing_lag_ms=_LAG_MS)
 
     # --- one round -------------------------------------------------------------------------------
 
@@ -134,19 +149,20 @@ class Soak:
         self._note(f"--- round {number}")
         self._set_faults()
         end = self._random.choices(
-            ("killed", "killed idle", "killed twice", "stopped", "unmounted", "none"),
-            (60, 15, 7, 6, 6, 6),
+            tuple(_ENDS),
+            tuple(_ENDS.values()),
         )[0]
         self.score.ends[end] += 1
         after_s = self._random.uniform(0.0, 0.6)
         killer = Killer(self._mount.pid, after_s) if end.startswith("killed") else None
         cut_off = None
-        for _ in range(self._random.randint(2, 9)):
-            if end != "killed idle" and killer is not None and killer.fired.is_set():
-                break
-            cut_off = self._operate(killer)
-            if cut_off is not None:
-                break
+        with self._company():
+            for _ in range(self._random.randint(2, 9)):
+                if end != "killed idle" and killer is not None and killer.fired.is_set():
+                    break
+                cut_off = self._operate(killer)
+                if cut_off is not None:
+                    break
         self._end(end, killer)
         if cut_off is not None:
             self.score.cut_off += 1
@@ -154,9 +170,38 @@ class Soak:
         else:
             self._compare_mount()
 
+    @contextmanager
+    def _company(self) -> Iterator[None]:
+        """Somebody else may be reading all of the mount, or the host may go away for a while."""
+        what = self._random.choices(
+            (None, self._look_around, self._take_the_host_away), (65, 25, 10)
+        )[0]
+        over = threading.Event()
+        thread = threading.Thread(target=what or over.wait, args=(over,) if what else ())
+        if what:
+            self._note(what.__name__)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+    def _look_around(self, over: threading.Event) -> None:
+        while not over.wait(0.01):
+            with suppress(OSError, DivergenceError):  # the daemon's end; a file that changes
+                load_tree(self._mount.path)
+
+    def _take_the_host_away(self, over: threading.Event) -> None:
+        over.wait(self._outages.uniform(0.0, 0.3))
+        self._simhost.stop()
+        over.wait(self._outages.uniform(0.0, 1.0))
+        self._simhost.start()
+        self._set_lag()
+
     def _set_faults(self) -> None:
         self._clear_faults()
-        rules = []
+        rules: list[str] = []
         if self._random.random() < 0.6:
             # The host's dice fall alike every time, so that it matters after how many calls.
             for action in (*self._drops, self._random.choice(_WEB_PAGES)):
@@ -235,6 +280,12 @@ class Soak:
         elif end == "unmounted":
             subprocess.run(["fusermount3", "-u", self._mount.path], check=True)
             self._start()
+        elif end == "unmounted, cache lost":
+            done = self._program.run("umount", "--now", str(self._mount.path))
+            if done.returncode:
+                raise DivergenceError(f"vidfs umount: {done.stderr}")
+            shutil.rmtree(self._program.root / "cache")
+            self._start()
 
     def _start(self) -> None:
         holder = find_lock_holder(self._mount.state_dir)
@@ -242,8 +293,9 @@ class Soak:
             pass  # goes on without its mount: it is taken over
         elif holder:
             wait_until_gone(self._mount.state_dir, holder, timeout_s=10)
-        options = ["-o", "debug,other_files=upload"]
-        done = self._program.run("mount", *options, self._dialect, str(self._mount.path))
+        more = self._random.choices(_OPTIONS, (7, 1, 1, 1))[0]
+        options = f"debug,other_files=upload{more}"
+        done = self._program.run("mount", "-o", options, self._dialect, str(self._mount.path))
         if done.returncode:
             raise DivergenceError(f"vidfs mount: {done.stderr}")
 
