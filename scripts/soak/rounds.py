@@ -46,7 +46,7 @@ _ENDS = {
     "none": 6,
 }
 _OPTIONS = ("", ",uploads=1", ",api_parallel=1", ",sizes=uploaded")
-_WEB_PAGES = ("html", "http=502", "cut", "truncate")  # for an answer, the first after the work
+_FAULTS = (("drop-before",), ("drop-after",), ("html", "cut", "truncate", "http=502"))
 _TRASH = ("vidfs trash", "vidfs-trash~")
 _NO_MP4 = ("doodstream", "pstream")  # leave it out of titles (API_FACTS §1.3, §3.4)
 
@@ -98,13 +98,14 @@ class Soak:
         dialect: str,
         seed: int,
         *,
-        drops: Sequence[str] = ("drop-before", "drop-after"),
+        faults: Sequence[Sequence[str]] = _FAULTS,
     ) -> None:
-        """*drops*: after "drop-before" an upload is only sent again when the host has had time
-        to come up with it, which takes 15 s."""
+        """*faults*: one of each group in most rounds. After one that left the work undone an
+        upload is only sent again when the host has had time to come up with it, which takes
+        15 s."""
         self._root = root
         self._dialect = dialect
-        self._drops = drops
+        self._faults = faults
         self._random = random.Random(f"{seed} {dialect}")
         self.score = Score()
         self.plain = root / "plain"
@@ -204,7 +205,8 @@ class Soak:
         rules: list[str] = []
         if self._random.random() < 0.6:
             # The host's dice fall alike every time, so that it matters after how many calls.
-            for action in (*self._drops, self._random.choice(_WEB_PAGES)):
+            for group in self._faults:
+                action = self._random.choice(group)
                 call = self._random.choice(("*", "upload"))
                 often, after = self._random.choice((0.05, 0.2)), self._random.randrange(8)
                 rules.append(f"{self._dialect}:{call}:{action}:p={often}:after={after}")
@@ -238,8 +240,14 @@ class Soak:
             raise DivergenceError(f"{operation.text}: a plain directory says: {plain_error}")
         if error is not None and plain_error is None:
             self._check_refusal(operation, error)
-            check_cut_off(operation, closed, before, after, seen := load_tree(self._mount.path))
-            make_alike(self.plain, self._mount.path, self._before, seen)
+            try:
+                seen = load_tree(self._mount.path)
+                check_cut_off(operation, closed, before, after, seen)
+                make_alike(self.plain, self._mount.path, self._before, seen)
+            except OSError as now:
+                if not _was_killed(now, killer):
+                    raise
+                return operation, closed, before, after
         return None
 
     def _check_refusal(self, operation: Operation, error: BaseException) -> None:
