@@ -70,6 +70,30 @@ class Matcher:
             -(file.uploaded_at or 0.0),  # the first of equals: a later one is another's
         )
 
+    def foresee(
+        self, folder: FolderId, title: str, twin: RemoteFile | None
+    ) -> tuple[FolderId, str]:
+        """Under which folder and title an attempt turns up at the host that is to bring a file
+        there: its bytes, or a copy of *twin*."""
+        can = self._host.capabilities
+        if twin is None:
+            return folder if can.upload_into_folder else self._host.root, title
+        return (
+            folder if "folder" in can.clone_sets else self._host.root,
+            title if "title" in can.clone_sets else twin.title,
+        )
+
+    def has_source(self, job: Job) -> bool:
+        """Whether an older job is about to bring *job*'s very bytes to a host that can copy."""
+        return self._host.capabilities.clone and any(
+            other.id < job.id
+            and (other.sha1, other.size_bytes) == (job.sha1, job.size_bytes)
+            and other.state in (JobState.QUEUED, JobState.SENDING, JobState.CONFIRMING)
+            and other.inode is not None
+            and other.trouble is None
+            for other in self._jobs.values()
+        )
+
     def has_rival(self, job: Job, folder: FolderId, title: str) -> bool:
         """Whether another attempt may still turn up where, and as what, *job*'s would.
 

@@ -40,6 +40,9 @@ class UploadTarget(Protocol):
         Errors: VidfsError; what was fetched until then stays. Transient ones: call again.
         """
 
+    def place(self, job: Job) -> tuple[FolderId, str]:
+        """The folder and title that *job*'s bytes would be sent under now."""
+
     async def plan(self, job: Job) -> UploadPlan:
         """Where *job*'s bytes belong now. Errors: VidfsError parks the job."""
 

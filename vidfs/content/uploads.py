@@ -514,13 +514,14 @@ class UploadQueue:
 
     async def _send(self, job: Job, scope: trio.CancelScope) -> bool:
         """One attempt. False: it isn't *job*'s turn yet."""
+        if self._must_wait(job, *self._matcher.foresee(*self._target.place(job), None)):
+            return False
         plan = await _step(scope, self._target.plan(job), _CALL_DEADLINE_S)
         twin = None
         if not job.must_upload:
             twin = await _step(scope, self._target.find_twin(job), _CALL_DEADLINE_S)
-        folder, title = self._foresee(plan, twin)
-        if self._matcher.has_rival(job, folder, title):
-            job.not_before = self._clock() + RIVAL_PAUSE_S
+        folder, title = self._matcher.foresee(plan.folder, plan.title, twin)
+        if self._must_wait(job, folder, title):
             return False
         path = self._spool.path_of(job.id)
         with spool_errors():
@@ -558,15 +559,13 @@ class UploadQueue:
         self._learn(heir, receipt.code)
         return heir is job
 
-    def _foresee(self, plan: UploadPlan, twin: RemoteFile | None) -> tuple[FolderId, str]:
-        """Folder and title under which an attempt turns up at the host."""
-        can = self._host.capabilities
-        if twin is None:
-            return plan.folder if can.upload_into_folder else self._host.root, plan.title
-        return (
-            plan.folder if "folder" in can.clone_sets else self._host.root,
-            plan.title if "title" in can.clone_sets else twin.title,
-        )
+    def _must_wait(self, job: Job, folder: FolderId, title: str) -> bool:
+        """For another's outcome, before *job* turns up as *title* in *folder*, or is copied."""
+        can_wait = not job.must_upload and self._matcher.has_source(job)
+        if can_wait or self._matcher.has_rival(job, folder, title):
+            job.not_before = self._clock() + RIVAL_PAUSE_S
+            return True
+        return False
 
     async def _upload(self, job: Job, plan: UploadPlan, scope: trio.CancelScope) -> UploadReceipt:
         body = UploadBody(

@@ -517,9 +517,12 @@ class Writeback:
         settings = self._settings.upload_options
         options = await fetch_options(self._tree, self._host, settings, job, node)
         # Asked again after the wait: it may have been renamed meanwhile.
-        return UploadPlan(
-            folder=self._folder_of(node), title=self._sent_title(node), options=options
-        )
+        folder, title = self.place(job)
+        return UploadPlan(folder=folder, title=title, options=options)
+
+    def place(self, job: Job) -> tuple[FolderId, str]:
+        node = self._node_of(job)
+        return self._folder_of(node), self._sent_title(node)
 
     def _sent_title(self, node: Node) -> str:
         """The title to upload under: a host of videos judges a file by its extension, so one

@@ -61,6 +61,7 @@ class FakeTarget:
     def __init__(self, host: FakeHost) -> None:
         self.host = host
         self.titles: dict[int, str] = {}
+        self.plans = 0
         self.recorded: dict[int, FileCode] = {}
         self.confirmed: list[int] = []
         self.finished_jobs: list[int] = []
@@ -70,11 +71,15 @@ class FakeTarget:
     async def complete(self, job: Job) -> None:
         await trio.lowlevel.checkpoint()
 
+    def place(self, job: Job) -> tuple[FolderId, str]:
+        assert job.inode is not None
+        return FolderId("0"), self.titles.get(job.inode, f"film {job.inode}.mp4")
+
     async def plan(self, job: Job) -> UploadPlan:
         await trio.lowlevel.checkpoint()
-        assert job.inode is not None
-        title = self.titles.get(job.inode, f"film {job.inode}.mp4")
-        return UploadPlan(folder=FolderId("0"), title=title, options=UploadOptions())
+        self.plans += 1
+        folder, title = self.place(job)
+        return UploadPlan(folder=folder, title=title, options=UploadOptions())
 
     async def find_same(self, job: Job) -> RemoteFile | None:
         return None
@@ -325,6 +330,23 @@ def test_an_unknown_outcome_keeps_no_other_upload_waiting(bench: Bench) -> None:
             bench.queue.seal(bench.write(b"other", inode=Inode(8)))
             await bench.queue.wait_until(lambda: Inode(8) in bench.target.recorded)
             assert trio.current_time() < OUTCOME_GRACE_S / 3
+            await bench.until_idle()
+
+    run(main)
+    assert bench.contents() == sorted([CONTENT, b"other"])
+
+
+def test_who_waits_for_anothers_outcome_asks_the_host_for_nothing(bench: Bench) -> None:
+    bench.target.titles = {INODE: "a.mp4", Inode(8): "a.mp4"}
+    bench.host.on("store", raising(OutcomeUnknownError("no answer")))
+
+    async def main() -> None:
+        async with bench.running():
+            bench.queue.seal(bench.write())
+            await bench.queue.wait_until(lambda: bench.host.calls["upload"] == 1)
+            bench.queue.seal(bench.write(b"other", inode=Inode(8)))
+            await trio.sleep(OUTCOME_GRACE_S / 2)
+            assert (bench.target.plans, bench.host.calls["upload"]) == (1, 1)
             await bench.until_idle()
 
     run(main)

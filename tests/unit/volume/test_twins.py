@@ -15,9 +15,10 @@ from vidfs.errors import (
     BadRequestError,
     OutcomeUnknownError,
     RateLimitedError,
+    UploadRefusedError,
 )
 from vidfs.hosts.api import UploadOptions
-from vidfs.types import ROOT_INODE
+from vidfs.types import ROOT_INODE, JobState
 
 FILM = b"film" * 1000
 SETS = [frozenset({"title", "folder"}), frozenset({"title"}), frozenset({"folder"}), frozenset()]
@@ -62,6 +63,45 @@ def test_a_copy_of_what_was_uploaded_is_made_by_the_host(rig: Rig, sets: frozens
     assert rig.at_host() == {"a.mp4": FILM, "b.mp4": FILM}
     [clone] = [s.file for s in rig.host.stored.values() if s.file.title == "b.mp4"]
     assert clone.extra == {"public": "1", "tags": "a, b"}
+
+
+@pytest.mark.parametrize("state", [JobState.QUEUED, JobState.SENDING, JobState.CONFIRMING])
+def test_a_copy_of_what_is_on_its_way_is_made_once_that_is_there(rig: Rig, state: JobState) -> None:
+    async def main() -> None:
+        go_on = trio.Event()
+        async with rig.open(uploads_max=2) as volume:
+            if state is JobState.QUEUED:
+                rig.host.on("upload", go_on.wait, go_on.wait)
+                await rig.write("1.mp4", b"one")
+                await rig.write("2.mp4", b"two")
+                await rig.until(lambda: rig.host.calls["upload"] == 2)
+            elif state is JobState.SENDING:
+                rig.host.on("upload", go_on.wait)
+            else:
+                rig.host.on("file_info", go_on.wait)
+            await rig.write("a.mp4", FILM)
+            await rig.until_state("a.mp4", state)
+            await rig.write("b.mp4", FILM)
+            await rig.until_state("b.mp4", JobState.QUEUED)
+            go_on.set()
+            assert await volume.wait_uploads() == 0
+
+    run(main)
+    others = {"1.mp4": b"one", "2.mp4": b"two"} if state is JobState.QUEUED else {}
+    assert rig.at_host() == {"a.mp4": FILM, "b.mp4": FILM} | others
+    assert (rig.host.calls["upload"], rig.host.calls["begin_clone"]) == (1 + len(others), 1)
+
+
+def test_a_copy_of_what_the_host_refuses_is_sent_itself(rig: Rig) -> None:
+    async def main() -> None:
+        rig.host.on("upload", raising(UploadRefusedError("not that name")))
+        async with rig.open(uploads_max=1) as volume:
+            await rig.write("a.mp4", FILM)
+            await rig.write("b.mp4", FILM)
+            assert await volume.wait_uploads() == 1
+
+    run(main)
+    assert rig.at_host() == {"b.mp4": FILM}
 
 
 def test_other_bytes_are_sent(rig: Rig) -> None:
