@@ -91,18 +91,63 @@ def test_a_plain_unmount_with_uploads_pending_loses_nothing(
     vidfs: Program, simhost: Simhost, mounted: Mounted, tmp_path: Path
 ) -> None:
     source = tmp_path / "source"
-    files = make_files(source)
-    simhost.fault("xvs:upload:slow=2500")
+    source.mkdir()
+    files = {f"{number}.mp4": pattern(3_000_000, number) for number in range(3)}
+    for name, content in files.items():
+        (source / name).write_bytes(content)
+    simhost.fault("xvs:upload:drop-at=1000")
     with mounted("xvs") as mount:
         rsync(source, mount.path)
+        pid = mount.pid
         subprocess.run(["fusermount3", "-u", str(mount.path)], check=True)
         assert not mount.is_mounted()
-        [status] = until(vidfs.status, "the daemon goes on")
-        assert status["pending"] == 4
+        [status] = vidfs.status()
+        assert (status["pid"], status["pending"]) == (pid, 3), "the daemon goes on"
+        simhost.clear_faults()
+        vidfs.ok("retry", "xvs")
         until(lambda: vidfs.status() == [], "the daemon's end")
         assert at_host(simhost, "xvs") == files
     with mounted("xvs") as mount:
         assert rsync(source, mount.path) == []
+
+
+def test_a_daemon_that_hangs_is_shown_with_the_queue_that_is_on_disk(
+    vidfs: Program, simhost: Simhost, mounted: Mounted
+) -> None:
+    """After its mount is gone, too, wherever its state is."""
+    simhost.fault("xvs:upload:drop-at=1000")
+    with mounted("xvs", state_dir=vidfs.root / "elsewhere") as mount:
+        (mount.path / "Films").mkdir()
+        (mount.path / "Films" / "a.mp4").write_bytes(pattern(3_000_000, 7))
+        [before] = until(
+            lambda: [m for m in vidfs.status() if m["uploads"][0]["attempts"]], "a try"
+        )
+        pid = before["pid"]
+        subprocess.run(["fusermount3", "-u", str(mount.path)], check=True)
+        until(lambda: "(unmounted, finishing uploads)" in vidfs.ok("status"), "the unmount")
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            asked = vidfs.start("status")
+            [status] = vidfs.status()
+            text, _ = asked.communicate(timeout=20)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        kept = ("account", "source", "mountpoint", "pid", "pending", "parked")
+        assert {key: status[key] for key in kept} == {key: before[key] for key in kept}
+        [upload] = status["uploads"]
+        assert upload == before["uploads"][0] | {
+            "attempts": upload["attempts"],
+            "reason": upload["reason"],
+            "sent_bytes": 0,
+        }
+        assert upload["path"] == "/Films/a.mp4"
+        shown = f"xvs on {mount.path} (its daemon doesn't answer), pid {pid}"
+        assert [line for line in text.splitlines() if line == shown]
+        assert "  uploads: 1 pending, 0 parked\n" in text
+        simhost.clear_faults()
+        vidfs.ok("retry", "xvs")
+        until(lambda: vidfs.status() == [], "the daemon's end")
+    assert list(simhost.files("xvs")) == ["Films/a.mp4"]
 
 
 def test_what_was_being_written_when_it_died_is_kept_and_named(

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
 import os
 import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,19 +23,23 @@ from typing import Literal
 
 import msgspec
 
-from vidfs.config import Directories
+from vidfs.config import Directories, create_private_dir
 from vidfs.errors import (
     AlreadyMountedError,
     MountError,
     MountPointError,
     NotMountedError,
     UsageError,
+    VidfsError,
 )
 from vidfs.fuse.mountinfo import KernelMount, load_kernel_mounts
 
 FS_TYPE = "fuse.vidfs"
 CONTROL_XATTR = "user.vidfs.control"
 """On a mount's root: the path of the state directory that serves it."""
+
+_ELSEWHERE = ".elsewhere"
+"""Among the accounts' state directories: links to those of `state_dir=`."""
 
 _STALE_LAYERS_MAX = 10
 _ANSWER_S = 3.0  # that a daemon may take to answer what it knows without asking a host
@@ -283,24 +288,63 @@ class Served:
 
 def find_served(directories: Directories, mounts: Sequence[KernelMount]) -> list[Served]:
     """All daemons this user can talk to."""
-    state_dirs: dict[Path, str] = {}
-    if directories.state_root.is_dir():
-        for path in sorted(directories.state_root.iterdir()):
-            state_dirs[path] = path.name
-    elsewhere = {}
-    for mount in mounts:
-        if mount.fs_type == FS_TYPE:
-            info = find_daemon_info(directories.state_dir(mount.account))
-            if info is None or info.mountpoint != mount.mountpoint:
-                elsewhere[mount.mountpoint] = mount.account
-    for mountpoint, state_dir in _ask_state_dirs(elsewhere).items():
-        state_dirs[state_dir] = elsewhere[mountpoint]
+    return find_daemons(directories, mounts)[0]
+
+
+def find_daemons(
+    directories: Directories, mounts: Sequence[KernelMount]
+) -> tuple[list[Served], list[KernelMount]]:
+    """All daemons this user can talk to, and those of *mounts* whose daemon didn't even say in
+    time where its state is."""
+    accounts = {path: path.name for path in _find_state_dirs(directories)}
+    here = {served.info.mountpoint for served in _serving(accounts)}
+    elsewhere = {
+        mount.mountpoint: mount
+        for mount in mounts
+        if mount.fs_type == FS_TYPE and mount.mountpoint not in here
+    }
+    answers = _ask_in_children(_TELL_STATE_DIR, elsewhere)
+    for mountpoint, state_dir in _to_paths(answers).items():
+        accounts[state_dir] = elsewhere[mountpoint].account
+    silent = [mount for mountpoint, mount in elsewhere.items() if mountpoint not in answers]
+    return _serving(accounts), silent
+
+
+def _serving(accounts: Mapping[Path, str]) -> list[Served]:
+    """The daemons of these state directories."""
     return [
         Served(account=account, state_dir=state_dir, info=info)
-        for state_dir, account in state_dirs.items()
+        for state_dir, account in accounts.items()
         if find_lock_holder(state_dir) is not None
         and (info := find_daemon_info(state_dir)) is not None
     ]
+
+
+def _find_state_dirs(directories: Directories) -> Iterator[Path]:
+    """Of the accounts of *directories*, and of daemons that were told another place."""
+    for place in (directories.state_root, directories.state_root / _ELSEWHERE):
+        if place.is_dir():
+            yield from sorted(path.resolve() for path in place.iterdir() if path.name != _ELSEWHERE)
+
+
+@contextmanager
+def found_elsewhere(directories: Directories, state_dir: Path) -> Iterator[None]:
+    """For the time of the block the daemon of *state_dir* is found from *directories*, too:
+    without its mount nothing else leads to it."""
+    if state_dir.parent == directories.state_root:
+        yield
+        return
+    name = hashlib.sha256(os.fsencode(state_dir)).hexdigest()[:16]
+    link = directories.state_root / _ELSEWHERE / name
+    with suppress(OSError, VidfsError):  # where it may not be written, the mount has to do
+        create_private_dir(link.parent)
+        link.unlink(missing_ok=True)
+        link.symlink_to(state_dir)
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            link.unlink()
 
 
 _TELL_STATE_DIR = f"""
@@ -314,7 +358,10 @@ except OSError:
 
 def _ask_state_dirs(mountpoints: Iterable[str]) -> dict[str, Path]:
     """Where the state of these mounts is. Not of those that are dead, or another user's."""
-    answers = _ask_in_children(_TELL_STATE_DIR, mountpoints)
+    return _to_paths(_ask_in_children(_TELL_STATE_DIR, mountpoints))
+
+
+def _to_paths(answers: Mapping[str, bytes]) -> dict[str, Path]:
     return {mountpoint: Path(os.fsdecode(told)) for mountpoint, told in answers.items() if told}
 
 

@@ -32,6 +32,7 @@ from vidfs.app.mounts import (
     daemon_info,
     find_daemon_info,
     find_lock_holder,
+    found_elsewhere,
     is_dead,
     unmount,
 )
@@ -43,6 +44,7 @@ from vidfs.config import (
     Source,
     create_private_dir,
     create_state_dir,
+    find_directories,
     find_thumbnail_dir,
 )
 from vidfs.control import ControlServer, Message, Send, ask, to_leaf
@@ -202,9 +204,13 @@ def serve_mount(
     lock = _take_lock(plan)
     with ExitStack() as stack:
         stack.callback(lock.release)
-        _clear_own_dead_mount(plan)
+        before = find_daemon_info(plan.state_dir)
         info = DaemonInfo(os.getpid(), plan.mountpoint, str(plan.source), time.time())
         stack.enter_context(daemon_info(plan.state_dir, info))
+        stack.enter_context(found_elsewhere(find_directories(environ), plan.state_dir))
+        if before is not None and before.mountpoint != plan.mountpoint:
+            # A killed daemon's mount on another directory would answer ENOTCONN for ever.
+            clear_dead_mounts(before.mountpoint)
         account, key = plan.account, plan.key
         if account.is_demo:
             account = stack.enter_context(
@@ -268,13 +274,6 @@ def _refuse_if_mounted(plan: MountPlan) -> str:
             f"on {status['mountpoint']} (pid {status['pid']})"
         )
     return phase
-
-
-def _clear_own_dead_mount(plan: MountPlan) -> None:
-    """A killed daemon's mount on another directory would answer ENOTCONN for ever."""
-    before = find_daemon_info(plan.state_dir)
-    if before is not None and before.mountpoint != plan.mountpoint:
-        clear_dead_mounts(before.mountpoint)
 
 
 # -------------------------------------------------------------------------- inside trio

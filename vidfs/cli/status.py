@@ -10,12 +10,13 @@ from typing import Any, NoReturn
 
 import click
 
-from vidfs.app.mounts import Served, find_lock_holder
+from vidfs.app.mount_status import SILENT, find_statuses, status_of_silent
+from vidfs.app.mounts import find_daemons
 from vidfs.cli.completion import complete_mount
 from vidfs.cli.session import Session, is_terminal
 from vidfs.cli.text import echo_json, format_bytes, format_duration, format_table, shorten
-from vidfs.control import Message, ask
-from vidfs.errors import MountError, NotMountedError
+from vidfs.control import Message
+from vidfs.fuse.mountinfo import load_kernel_mounts
 
 MOUNT_KEYS = (
     *("account", "source", "mountpoint", "pid", "pending", "parked", "uploads"),
@@ -23,8 +24,6 @@ MOUNT_KEYS = (
 )
 UPLOAD_KEYS = ("path", "state", "sent_bytes", "size_bytes", "attempts", "reason")
 WATCH_PERIOD_S = 1.0
-_ANSWER_S = 3.0  # that a daemon may take
-_SILENT = "its daemon doesn't answer"
 LOCAL_SHOWN_MAX = 3
 _COLUMNS = ("STATE", "SENT", "SIZE", "SPEED", "LEFT", "TRIES", "PATH", "REASON")
 _DISPENSABLE = ("TRIES", "SIZE", "SPEED", "LEFT")  # in this order, where there is no room
@@ -58,8 +57,7 @@ def status(session: Session, as_json: bool, watch: bool, directory: str | None) 
     while True:
         mounts = _find_mounts(session, paths)
         if as_json:
-            answered = [mount for mount in mounts if mount.get("phase") != _SILENT]
-            echo_json({"mounts": [to_json(mount) for mount in answered]})
+            echo_json({"mounts": [to_json(mount) for mount in mounts]})
         else:
             width = shutil.get_terminal_size().columns if is_terminal() else None
             text = "\n\n".join(to_text(mount, width) for mount in mounts)
@@ -95,22 +93,10 @@ def to_screen(mounts: Sequence[Message], width: int, height: int) -> str:
 
 
 def _find_mounts(session: Session, paths: tuple[str, ...]) -> list[Message]:
-    targets = session.find_targets(paths)
-    return [found for served, _ in targets if (found := _find_status(served))]
-
-
-def _find_status(served: Served) -> Message | None:
-    """None: it ended in this moment."""
-    try:
-        return ask(served.state_dir, "status", timeout_s=_ANSWER_S)
-    except NotMountedError:
-        return None
-    except MountError:
-        if find_lock_holder(served.state_dir) != served.info.pid:
-            return None
-    info = served.info
-    told = {"source": info.source, "mountpoint": info.mountpoint, "pid": info.pid}
-    return {**told, "phase": _SILENT, "uploads": []}
+    if paths:
+        return find_statuses([served for served, _ in session.find_targets(paths)])
+    served, silent = find_daemons(session.directories, load_kernel_mounts())
+    return find_statuses(served) + [status_of_silent(mount) for mount in silent]
 
 
 def to_json(mount: Message) -> dict[str, Any]:
@@ -128,13 +114,15 @@ def to_text(mount: Message, width: int | None = None, rows_max: int | None = Non
         where += " (unmounted, finishing uploads)"
     elif mount.get("phase") != "mounted":
         where += f" ({mount.get('phase')})"
-    if mount.get("phase") == _SILENT:
-        return f"{where}, pid {mount['pid']}"
-    lines = [
-        f"{where}, pid {mount['pid']}",
-        f"  uploads: {describe_uploads(mount)}; cache: {format_bytes(mount['cache_bytes'])}; "
-        f"API calls: {describe_calls(mount)}",
-    ]
+    if mount["pid"] is not None:
+        where += f", pid {mount['pid']}"
+    lines = [where]
+    if mount["pending"] is not None:
+        lines.append(f"  uploads: {describe_uploads(mount)}")
+    if mount.get("phase") != SILENT:
+        lines[-1] += (
+            f"; cache: {format_bytes(mount['cache_bytes'])}; API calls: {describe_calls(mount)}"
+        )
     lines += [f"  {line}" for line in (mount.get("note"), describe_local(mount)) if line]
     uploads = sorted(mount["uploads"], key=lambda upload: _ORDER.get(upload["state"], 9))
     reads = mount.get("reads") or []
