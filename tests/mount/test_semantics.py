@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import fcntl
+import json
 import mmap
 import os
 import random
@@ -192,6 +193,39 @@ def test_many_threads_read_one_film_that_only_the_host_has(
             assert not thread.is_alive(), "a reader hangs"
         os.close(fd)
     assert wrong == []
+
+
+def test_a_name_that_is_no_utf8_comes_back_the_same(
+    vidfs: Program, simhost: Simhost, mounted: Mounted
+) -> None:
+    names = [b"caf\xe9.mp4", b"\xc3\xa9t\xe9.mp4", "été.mp4".encode(), "x\uef80.mp4".encode()]
+    with mounted("xvs") as mount:
+        root, folder = os.fsencode(mount.path), os.fsencode(mount.path) + b"/\xff"
+        os.mkdir(folder)
+        for name in names[:2]:
+            Path(os.fsdecode(root + b"/" + name)).write_bytes(name)
+        os.rename(root + b"/" + names[1], folder + b"/" + names[1])
+        mount.wait()
+        assert json.loads(vidfs.ok("ls", "--json", os.fsdecode(folder)))
+    for name in names[2:]:
+        simhost.add_file("xvs", name.decode(), name)
+    shutil.rmtree(vidfs.root / "cache")
+    shutil.rmtree(vidfs.state_root)  # all that is known comes from the host
+    with mounted("xvs") as mount:
+        shown = [names[0], names[2], b"x\x80.mp4"]
+        assert sorted(os.listdir(root)) == sorted([b"\xff", *shown])
+        assert os.listdir(folder) == [names[1]]
+        for name, content in zip(shown, [names[0], *names[2:]], strict=True):
+            assert Path(os.fsdecode(root + b"/" + name)).read_bytes() == content
+
+
+def test_what_is_touched_later_is_never_older(mount: Mount) -> None:
+    written, touched = mount.path / "a.mp4", mount.path / "b.mp4"
+    touched.touch()
+    for _ in range(20):  # the kernel's clock ticks every few milliseconds
+        written.write_bytes(b"film")
+        os.utime(touched)
+        assert touched.stat().st_mtime_ns >= written.stat().st_mtime_ns
 
 
 # ------------------------------------------------------------------------------ refusals

@@ -16,6 +16,7 @@ from vidfs.app.mounts import CONTROL_XATTR, FS_TYPE, find_mount_of, is_dead, res
 from vidfs.config import parse_source
 from vidfs.errors import NotMountedError, UsageError
 from vidfs.fuse.mountinfo import load_kernel_mounts
+from vidfs.tree.names import name_of
 
 XATTR_PREFIX = "user.vidfs."
 
@@ -63,8 +64,11 @@ def parse_place(text: str, accounts: Collection[str]) -> Place:
     match = _ACCOUNT_PATH.fullmatch(text)
     if match and (match[1] in accounts or not os.path.lexists(text)):
         source = parse_source(text)
-        parts = tuple(filter(None, source.folder.split("/")))
-        return Place(text=f"{source.account}:/{source.folder}", account=match[1], parts=parts)
+        return Place(
+            text=f"{source.account}:/{source.folder}",
+            account=match[1],
+            parts=_to_parts(source.folder),
+        )
     if text in accounts:
         return Place(text=f"{text}:/", account=text)
     if "/" not in text and not os.path.lexists(text):
@@ -85,15 +89,19 @@ def _parse_mounted(text: str) -> Place:
         raise NotMountedError(f"{mount.mountpoint}: {reason}") from None
     source = parse_source(mount.source)
     inside = path[len(mount.mountpoint.rstrip("/")) :]
-    parts = [*source.folder.split("/"), *inside.split("/")]
     return Place(
         text=path,
         account=source.account,
-        parts=tuple(filter(None, parts)),
+        parts=_to_parts(source.folder, inside),
         state_dir=state_dir,
         is_mount=True,
         mounted=_load_mounted(path),
     )
+
+
+def _to_parts(*paths: str) -> tuple[str, ...]:
+    parts = [name_of(os.fsencode(part)) for path in paths for part in path.split("/")]
+    return tuple(filter(None, parts))
 
 
 def _load_mounted(path: str) -> Mounted | None:

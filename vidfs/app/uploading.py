@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import mimetypes
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -22,7 +23,7 @@ from vidfs.errors import (
 from vidfs.hosts.api import Capabilities, UploadBody, UploadOptions, UploadReceipt
 from vidfs.hosts.multipart import SmallFile
 from vidfs.hosts.xvs_records import XvsDialect
-from vidfs.tree.names import extension_of, loose_title
+from vidfs.tree.names import extension_of, loose_title, name_of
 from vidfs.types import FileCode, FolderId
 
 ATTEMPTS_MAX = 4
@@ -107,7 +108,7 @@ def _to_sent_title(upload: Upload, can: Capabilities) -> str:
     accepted = None if can.stores_any_file else can.accepted_extensions
     if accepted is None or extension_of(upload.title) in accepted:
         return upload.title
-    return upload.path.name
+    return name_of(os.fsencode(upload.path.name))
 
 
 async def _put_in_place(
@@ -173,5 +174,8 @@ def _hash(path: Path, kind: str) -> str:
 def _to_snapshot(path: Path) -> SmallFile:
     kind = mimetypes.guess_type(path.name)[0] or "image/jpeg"
     return SmallFile(
-        field="snapshot", file_name=path.name, content=path.read_bytes(), content_type=kind
+        field="snapshot",
+        file_name=name_of(os.fsencode(path.name)),
+        content=path.read_bytes(),
+        content_type=kind,
     )

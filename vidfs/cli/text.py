@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import click
 
+from vidfs.tree.names import name_of
+
 
 def format_bytes(count: int) -> str:
     """ "1.2 GiB"; exact below 1 KiB."""
@@ -58,4 +60,6 @@ def shorten(text: str, width: int) -> str:
 
 
 def echo_json(value: object) -> None:
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+    # A path that was typed may be no UTF-8; JSON has to be.
+    text = json.dumps(value, ensure_ascii=False, indent=2)
+    click.echo(name_of(text.encode("utf-8", "surrogateescape")))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from vidfs.cli.file_options import file_options, split_tags
 from vidfs.cli.output import Output, ask_account, bars, find_place, format_size
 from vidfs.cli.session import Session
 from vidfs.errors import UsageError
+from vidfs.tree.names import name_of
 
 if TYPE_CHECKING:
     from vidfs.app.places import Place
@@ -60,7 +62,12 @@ def upload(
     chosen = _to_options(session, place.account, given)
     picture = None if snapshot is None else Path(snapshot)
     uploads = [
-        Upload(path=Path(file), title=title or Path(file).name, options=chosen, snapshot=picture)
+        Upload(
+            path=Path(file),
+            title=title or name_of(os.fsencode(Path(file).name)),
+            options=chosen,
+            snapshot=picture,
+        )
         for file in files
     ]
 

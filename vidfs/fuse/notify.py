@@ -13,7 +13,6 @@ Entries and inodes are gathered and told in one go, in a thread each.
 from __future__ import annotations
 
 import logging
-import os
 from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from contextlib import contextmanager
 import pyfuse3
 import trio
 
+from vidfs.tree.names import bytes_of
 from vidfs.types import Inode
 
 log = logging.getLogger(__name__)
@@ -140,7 +140,7 @@ class KernelNotifier:
 
 def _tell_entry(parent: Inode, name: str) -> None:
     with _logging_errors(parent, name):
-        pyfuse3.invalidate_entry(pyfuse3.InodeT(parent), pyfuse3.FileNameT(os.fsencode(name)))
+        pyfuse3.invalidate_entry(pyfuse3.InodeT(parent), pyfuse3.FileNameT(bytes_of(name)))
 
 
 def _tell_all(changed: Collection[Inode]) -> None:

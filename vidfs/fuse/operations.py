@@ -33,6 +33,7 @@ from vidfs.errors import NamespaceAbilityError
 from vidfs.fuse import replies
 from vidfs.fuse.errnos import answers_errno
 from vidfs.fuse.notify import KernelNotifier
+from vidfs.tree.names import bytes_of, name_of
 from vidfs.types import Inode
 from vidfs.volume import Attr, Volume
 
@@ -81,7 +82,7 @@ class Operations(pyfuse3.Operations):
         self, parent_inode: InodeT, name: FileNameT, ctx: RequestContext
     ) -> EntryAttributes:
         with self._notifier.serving(parent_inode):
-            attr = await self._volume.lookup(Inode(parent_inode), os.fsdecode(name))
+            attr = await self._volume.lookup(Inode(parent_inode), name_of(name))
         if attr is None:
             return replies.no_entry(self._volume.negative_ttl_s())
         return self._replies.entry(attr)
@@ -118,18 +119,18 @@ class Operations(pyfuse3.Operations):
         self, parent_inode: InodeT, name: FileNameT, mode: ModeT, ctx: RequestContext
     ) -> EntryAttributes:
         with self._notifier.serving(parent_inode):
-            attr = await self._volume.make_folder(Inode(parent_inode), os.fsdecode(name))
+            attr = await self._volume.make_folder(Inode(parent_inode), name_of(name))
         return self._replies.entry(attr)
 
     @answers_errno
     async def rmdir(self, parent_inode: InodeT, name: FileNameT, ctx: RequestContext) -> None:
         with self._notifier.serving_any():
-            await self._volume.remove_folder(Inode(parent_inode), os.fsdecode(name))
+            await self._volume.remove_folder(Inode(parent_inode), name_of(name))
 
     @answers_errno
     async def unlink(self, parent_inode: InodeT, name: FileNameT, ctx: RequestContext) -> None:
         with self._notifier.serving(parent_inode):
-            await self._volume.unlink(Inode(parent_inode), os.fsdecode(name))
+            await self._volume.unlink(Inode(parent_inode), name_of(name))
 
     @answers_errno
     async def rename(
@@ -146,9 +147,9 @@ class Operations(pyfuse3.Operations):
         with self._notifier.serving_any():
             await self._volume.rename(
                 Inode(parent_inode_old),
-                os.fsdecode(name_old),
+                name_of(name_old),
                 Inode(parent_inode_new),
-                os.fsdecode(name_new),
+                name_of(name_new),
                 replace=not flags & pyfuse3.RENAME_NOREPLACE,
             )
 
@@ -200,7 +201,7 @@ class Operations(pyfuse3.Operations):
             known = _Listing(
                 mark,
                 [
-                    (os.fsencode(name), to_entry(attr))
+                    (bytes_of(name), to_entry(attr))
                     for name, attr in self._volume.list_folder(inode)
                 ],
             )
@@ -233,7 +234,7 @@ class Operations(pyfuse3.Operations):
         ctx: RequestContext,
     ) -> tuple[FileInfo, EntryAttributes]:
         with self._notifier.serving(parent_inode):
-            fh, attr = await self._volume.create(Inode(parent_inode), os.fsdecode(name), flags)
+            fh, attr = await self._volume.create(Inode(parent_inode), name_of(name), flags)
         return FileInfo(fh=FileHandleT(fh)), self._replies.entry(attr)
 
     @answers_errno

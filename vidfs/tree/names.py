@@ -5,6 +5,9 @@ The rules are the README's "Names":
 1. `shown_name` makes any title a valid file name, deterministically.
 2. `with_extension` adds a synthetic extension to a video's title that has none.
 3. `assign_names` makes the names of one folder unique, whatever order a host lists in.
+
+A file name is bytes, a title is text. `name_of` and `bytes_of` lead from one to the other, and
+nothing is lost where the bytes are no UTF-8.
 """
 
 from __future__ import annotations
@@ -33,7 +36,27 @@ _CONTROL_PICTURES = {code: 0x2400 + code for code in range(0x20)} | {
     ord("/"): ord(SLASH),
 }
 _NOT_NAMES = frozenset({"", ".", ".."})
+_OCTETS = 0xEF00  # U+EF80 to U+EFFF, for bytes that are no UTF-8: the place MirOS gave them
+_OCTET = re.compile("[\uef80-\uefff]")
 _PLAIN = re.compile(r"[A-Za-z0-9_()\[\] -][A-Za-z0-9_()\[\]., '+-]*")  # most titles: nothing to do
+
+
+def name_of(raw: bytes) -> str:
+    """A file name as text. Each byte that is no UTF-8 becomes a character for private use, which
+    titles, databases and JSON take; they would take no lone surrogate."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        text = raw.decode("utf-8", "surrogateescape")
+        return re.sub("[\udc80-\udcff]", lambda lone: chr(ord(lone[0]) - 0xDC00 + _OCTETS), text)
+
+
+def bytes_of(name: str) -> bytes:
+    """The bytes that `name_of` made *name* of."""
+    if name.isascii() or not _OCTET.search(name):
+        return name.encode()
+    text = _OCTET.sub(lambda octet: chr(ord(octet[0]) - _OCTETS + 0xDC00), name)
+    return text.encode("utf-8", "surrogateescape")
 
 
 def shown_name(title: str, remote_id: str) -> str:
@@ -43,6 +66,8 @@ def shown_name(title: str, remote_id: str) -> str:
     name = html.unescape(title).translate(_CONTROL_PICTURES)
     # A lone surrogate can't be encoded, and a name must be.
     name = name.encode("utf-8", "replace").decode("utf-8")
+    if _OCTET.search(name):
+        name = name_of(bytes_of(name))  # as the kernel will give it back
     return f"untitled [{remote_id}]" if name in _NOT_NAMES else name
 
 

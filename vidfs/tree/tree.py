@@ -39,7 +39,7 @@ from vidfs.hosts.api import Listing, RemoteFile, VideoHost
 from vidfs.tree.merge import SETTLE_S, TRASH_PREFIX, Merge, to_extra
 from vidfs.tree.moves import Moves
 from vidfs.tree.names import decorated
-from vidfs.tree.node import Node, SizeSource
+from vidfs.tree.node import Node, SizeSource, file_time_ns
 from vidfs.tree.store import Store
 from vidfs.types import ROOT_INODE, FileCode, FolderId, Inode, NodeKind
 
@@ -443,7 +443,7 @@ class Tree:
             given=name,
             size_bytes=None if kind is NodeKind.FOLDER else 0,
             size_source=SizeSource.UPLOADED,
-            mtime_ns=int(now * 1e9),
+            mtime_ns=file_time_ns(),
             uploaded_at=None,
             sha1=None,
             readable=True,
@@ -656,7 +656,7 @@ class Tree:
         self._store.save_nodes(node for node in nodes if node.linked)
 
     def _touch(self, folder: Node) -> None:
-        folder.mtime_ns = int(self._clock() * 1e9)
+        folder.mtime_ns = file_time_ns()
         self._save(folder)
 
     def _link(self, node: Node) -> None:

@@ -31,6 +31,7 @@ from vidfs.errors import (
 from vidfs.hosts.api import VideoHost
 from vidfs.tree.merge import TRASH_FOLDER, TRASH_PREFIX
 from vidfs.tree.names import (
+    bytes_of,
     decorated,
     fitted,
     is_scratch,
@@ -363,8 +364,6 @@ class Changes:
 
     def _check_new_name(self, name: str) -> None:
         check_name_length(name)
-        if not is_text(name):
-            raise InvalidArgumentError("a name is UTF-8 at every host")
         if name in ("", ".", "..") or "/" in name:
             raise InvalidArgumentError("not a name")
         if name == TRASH_FOLDER or name.startswith(TRASH_PREFIX):
@@ -382,13 +381,8 @@ def _extension_differs(old: str, new: str) -> bool:
     return old.rpartition(".")[2].lower() != new.rpartition(".")[2].lower()
 
 
-def is_text(name: str) -> bool:
-    """Whether *name* was UTF-8: what wasn't came as lone surrogates."""
-    return not any("\ud800" <= char <= "\udfff" for char in name)
-
-
 def check_name_length(name: str) -> None:
-    if len(name.encode("utf-8", "surrogateescape")) > NAME_BYTES_MAX:
+    if len(bytes_of(name)) > NAME_BYTES_MAX:
         raise NameTooLongError("a name can have 255 bytes at the most")
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 from dataclasses import dataclass, field
 
 import trio
@@ -33,7 +32,7 @@ from vidfs.errors import (
     UploadRefusedError,
 )
 from vidfs.hosts.api import VideoHost
-from vidfs.tree.node import Node
+from vidfs.tree.node import Node, file_time_ns
 from vidfs.tree.sizes import SizeFinder
 from vidfs.tree.tree import Tree
 from vidfs.types import FILE_BYTES_MAX, FileCode, Inode, Job, JobState
@@ -365,7 +364,7 @@ class Files:
         if handle.append:
             offset = local.file.size_bytes
         self._writeback.begin_write(local)
-        handle.node.mtime_ns = time.time_ns()  # saved when it is closed
+        handle.node.mtime_ns = file_time_ns()  # saved when it is closed
         self._tree.note_change(handle.node.parent)
         try:
             return local.file.write(offset, data)
@@ -384,7 +383,7 @@ class Files:
             return
         if local is None:
             if size_bytes and await self._sizes.ensure(node) == size_bytes:
-                self._tree.set_mtime(node, time.time_ns())
+                self._tree.set_mtime(node, file_time_ns())
                 return
             if size_bytes == 0:
                 local = self._writeback.create(node)
@@ -400,7 +399,7 @@ class Files:
                 self._writeback.closed(local)
             raise
         local.is_short = local.is_short and size_bytes > 0
-        self._tree.set_mtime(node, time.time_ns())
+        self._tree.set_mtime(node, file_time_ns())
         for handle in self._handles.values():
             if handle.node is node:
                 self._join(handle, local)

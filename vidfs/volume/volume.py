@@ -54,7 +54,6 @@ from vidfs.volume.changes import (
     Changes,
     change_deadline,
     check_name_length,
-    is_text,
 )
 from vidfs.volume.files import Files
 from vidfs.volume.quota import Quota
@@ -320,8 +319,6 @@ class Volume:
         if name == "..":
             at_top = folder is self._root
             return self._attr(folder if at_top else self.tree.get(folder.parent))
-        if not is_text(name):
-            return None
         node = await self.tree.look(folder, name)
         if node is None:
             return None

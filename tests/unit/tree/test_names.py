@@ -14,12 +14,14 @@ from vidfs.tree.names import (
     DEFAULT_SCRATCH,
     Titled,
     assign_names,
+    bytes_of,
     decorated,
     extension_of,
     has_video_extension,
     is_host_form,
     is_scratch,
     loose_title,
+    name_of,
     shown_name,
     title_for_rename,
     with_extension,
@@ -85,9 +87,27 @@ def test_any_title_is_shown_as_a_valid_name(title: str, remote_id: str) -> None:
     assert has_video_extension(name)
 
 
+@given(st.one_of(st.binary(max_size=60), st.text(max_size=20).map(lambda text: text.encode())))
+def test_any_bytes_make_a_name_that_a_title_can_hold(raw: bytes) -> None:
+    name = name_of(raw)
+    assert bytes_of(name) == raw
+    assert name.encode().decode() == name
+    if raw and not set(raw) & set(b"&/\x7f" + bytes(range(0x20))) and raw not in (b".", b".."):
+        assert shown_name(name, "c1") == name
+
+
+@given(st.text("a\uef80\uefa9\uefc3\ue000é", max_size=9), IDS)
+def test_a_title_of_characters_that_stand_for_bytes_has_a_name_the_kernel_finds(
+    title: str, remote_id: str
+) -> None:
+    name = shown_name(title, remote_id)
+    assert name_of(bytes_of(name)) == name
+
+
 @given(st.text(max_size=60), IDS)
 def test_only_what_no_name_can_hold_is_shown_otherwise(title: str, remote_id: str) -> None:
     assume("&" not in title)  # an entity is shown as what it stands for
+    assume(not any("\uef80" <= char <= "\uefff" for char in title))  # these stand for bytes
     name = shown_name(title, remote_id)
     if title in ("", ".", ".."):
         assert name == f"untitled [{remote_id}]"

@@ -16,7 +16,6 @@ from vidfs.content import uploads
 from vidfs.errors import (
     BadRequestError,
     HostServerError,
-    InvalidArgumentError,
     NamespaceAbilityError,
     OutcomeUnknownError,
     SpoolFullError,
@@ -240,20 +239,6 @@ def test_a_host_that_lags_behind_its_own_deletions_is_asked_again(rig: Rig) -> N
             await rig.names()
             await volume.remove_folder(ROOT_INODE, "F")
             assert await rig.names() == []
-
-    run(main)
-
-
-def test_names_that_are_no_text_are_refused(rig: Rig) -> None:
-    name = os.fsdecode(b"latin1-\xe9.mp4")
-
-    async def main() -> None:
-        async with rig.open() as volume:
-            assert await volume.lookup(ROOT_INODE, name) is None
-            with pytest.raises(InvalidArgumentError):
-                await volume.create(ROOT_INODE, name, NEW)
-            with pytest.raises(InvalidArgumentError):
-                await volume.make_folder(ROOT_INODE, name)
 
     run(main)
 
