@@ -22,14 +22,12 @@ REASONS = (
         r"test_hardlink|Operation not permitted: .* -> ",
         "no host keeps hard or symbolic links",
     ),
-    (r"Invalid argument: (b?'[^']*\\\\?(udc|x)|.*udc)", "a name that is no UTF-8 fits no title"),
     (
         r"TestWhich|MakedirTests\.test_mode|test_mkdir_parents|test_(open|touch)_mode"
         r"|test_permissions_after|^access\n",
         "mode bits are accepted, not kept",
     ),
     (r"Operation not permitted|^GeneratorExit", "fruithosted can't make folders"),
-    (r"test_touch_common", "utime's now is the kernel's tick, up to 4 ms behind the clock"),
     (r"test_udp_reconnection", "no matter of files: the machine's network"),
 )
 UNEXPLAINED = "NOT EXPLAINED"
@@ -52,7 +50,10 @@ class Score:
         found: dict[str, list[str]] = defaultdict(list)
         for outcome in self.outcomes:
             if outcome.result == FAILED:
-                found[reason_of(outcome, plain)].append(outcome.name)
+                reason = reason_of(outcome, plain)
+                if reason == UNEXPLAINED and not self.place.is_ours:
+                    reason = error_of(outcome)
+                found[reason].append(outcome.name)
         return found
 
 
@@ -63,6 +64,12 @@ def reason_of(outcome: Outcome, plain: set[str]) -> str:
     return next(
         (why for pattern, why in REASONS if re.search(pattern, text, re.MULTILINE)), UNEXPLAINED
     )
+
+
+def error_of(outcome: Outcome) -> str:
+    """The failure in its own words, without the paths in it."""
+    lines = re.findall(r"^(?:E +)?([\w.]+(?:Error|Exception)\b.*)", outcome.message, re.MULTILINE)
+    return re.sub(r": b?['\"].*", "", lines[-1])[:80] if lines else UNEXPLAINED
 
 
 def main() -> int:
@@ -83,6 +90,7 @@ def main() -> int:
                         unexplained += _tell(score, _fails_on_disk(score, disk, tools))
                     print(place.health(), flush=True)
     print("\n" + _table(scores, markdown=arguments.markdown))
+    _compare(scores)
     if unexplained:
         print(f"\n{unexplained} failures on mounts of vidfs are not explained")
     return 1 if unexplained else 0
@@ -95,7 +103,12 @@ def _parse() -> argparse.Namespace:
         " named with its reason. Exit status 1: one on a mount of vidfs has none.",
     )
     parser.add_argument("suites", nargs="*", metavar="SUITE", help=", ".join(SUITES))
-    parser.add_argument("--mount", action="append", metavar="DIALECT", help="(xvs, fruithosted)")
+    parser.add_argument(
+        "--mount",
+        action="append",
+        metavar="PLACE",
+        help="a dialect, `rclone` or a directory (xvs, fruithosted)",
+    )
     parser.add_argument("--with-rclone", action="store_true", help="rclone mount beside them")
     parser.add_argument("--seconds", type=int, default=3, help="for each of stress-ng (3)")
     parser.add_argument("--markdown", action="store_true", help="the table for the README")
@@ -109,13 +122,16 @@ def _parse() -> argparse.Namespace:
 
 
 def _places(arguments: argparse.Namespace, root: Path) -> list[AbstractContextManager[Place]]:
-    found: list[AbstractContextManager[Place]] = [
-        places.vidfs(root / dialect, dialect)
-        for dialect in arguments.mount or ("xvs", "fruithosted")
-    ]
+    names = arguments.mount or ["xvs", "fruithosted"]
     if arguments.with_rclone:
-        found.append(places.rclone(root / "rclone"))
-    return found
+        names = [*names, "rclone"]
+    return [_place(name, root) for name in dict.fromkeys(names)]
+
+
+def _place(name: str, root: Path) -> AbstractContextManager[Place]:
+    if "/" in name:
+        return places.directory(Path(name))
+    return places.rclone(root / name) if name == "rclone" else places.vidfs(root / name, name)
 
 
 def _run(name: str, place: Place, tools: Tools) -> Score | None:
@@ -142,12 +158,31 @@ def _tell(score: Score, plain: set[str]) -> int:
     failures = score.failures(plain)
     for reason, names in failures.items():
         print(f"  {len(names)} × {reason}: {', '.join(names)}")
-    if score.place.name == "rclone":
+    if not score.place.is_ours:
         return 0
     for outcome in score.outcomes:
         if outcome.name in failures.get(UNEXPLAINED, ()) and outcome.result == FAILED:
             print(f"--- {outcome.name}\n{outcome.message[-3000:]}")
     return len(failures.get(UNEXPLAINED, ()))
+
+
+def _compare(scores: Sequence[Score]) -> None:
+    """What passes somewhere else and not on a mount of vidfs, by reason."""
+    for other in (score for score in scores if not score.place.is_ours):
+        passed = {o.name for o in other.outcomes if o.result == PASSED}
+        for ours in scores:
+            if not ours.place.is_ours or ours.suite != other.suite:
+                continue
+            print(f"\n{ours.suite}, passed on {other.place.name} alone, not on {ours.place.name}:")
+            behind = {
+                reason: [name for name in names if name in passed]
+                for reason, names in ours.failures(set()).items()
+            }
+            for reason, names in behind.items():
+                if names:
+                    print(f"  {len(names)} × {reason}: {', '.join(names)}")
+            if not any(behind.values()):
+                print("  nothing")
 
 
 def _table(scores: Sequence[Score], *, markdown: bool) -> str:

@@ -22,6 +22,7 @@ class Place:
     makes_folders: bool
     settle: Callable[[], None]  # what was written is at the host, and nothing of it cached here
     health: Callable[[], str]  # of whoever serves it; raises if it is in trouble
+    is_ours: bool = False
 
 
 def nothing() -> None:
@@ -61,6 +62,7 @@ def vidfs(root: Path, dialect: str) -> Iterator[Place]:
                 dialect != "fruithosted",
                 settle,
                 health,
+                is_ours=True,
             )
     finally:
         simhost.stop()
@@ -68,13 +70,15 @@ def vidfs(root: Path, dialect: str) -> Iterator[Place]:
 
 @contextmanager
 def rclone(root: Path) -> Iterator[Place]:
-    """`rclone mount` of a local directory, with its cache of what is written."""
+    """`rclone mount` of a local directory, with what serves it best: all modes of opening
+    (`full`), and no file that was just closed held back, which `truncate` would answer with EIO."""
     remote, path = root / "remote", root / "mnt"
     for folder in (remote, path):
         folder.mkdir(parents=True)
     process = subprocess.Popen(
         [
-            *("rclone", "mount", str(remote), str(path), "--vfs-cache-mode", "writes"),
+            *("rclone", "mount", str(remote), str(path), "--log-file", str(root / "rclone.log")),
+            *("--vfs-cache-mode", "full", "--vfs-write-back", "0s"),
             *("--config", str(root / "rclone.conf"), "--cache-dir", str(root / "cache")),
         ]
     )
@@ -90,6 +94,21 @@ def rclone(root: Path) -> Iterator[Place]:
         subprocess.run(["fusermount3", "-uz", path], check=False)
         process.terminate()
         process.wait(30)
+
+
+@contextmanager
+def directory(path: Path) -> Iterator[Place]:
+    """Any other, with whatever is mounted there; left as it was."""
+    work = path / "foreign-tests"
+    try:
+        work.mkdir()
+    except PermissionError:
+        yield Place(str(path), path, False, drop_page_cache, lambda: "")
+        return
+    try:
+        yield Place(str(path), work, True, drop_page_cache, lambda: "")
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
 
 
 def drop_page_cache() -> None:
