@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -119,3 +120,61 @@ def test_the_kernel_asks_for_a_mib_at_once(mounted: Mounted, tmp_path: Path) -> 
         if not os.access(setting, os.W_OK):
             pytest.skip("only root may set it")
         assert setting.read_text() == "1024\n"
+
+
+def replace_at_host(simhost: Simhost, account: str, title: str, content: bytes) -> None:
+    """Other bytes under the same code; no listing says so where the size is the same."""
+    code = simhost.files(account)[title]["code"]
+    path = simhost.root / account / "files" / code
+    path.write_bytes(content)
+
+
+def copy(path: Path, block: int = 1 << 17) -> bytes | None:
+    """What one descriptor reads from begin to end; None if it is told that it may not go on."""
+    parts = []
+    with path.open("rb", buffering=0) as file:
+        try:
+            while part := file.read(block):
+                parts.append(part)
+        except OSError as error:
+            assert error.errno == errno.EIO
+            return None
+    return b"".join(parts)
+
+
+@pytest.mark.parametrize("change", [0, 700_000, -700_000])
+def test_no_copy_is_made_of_old_pages_and_new_bytes(
+    simhost: Simhost, mounted: Mounted, change: int
+) -> None:
+    """Its head was read before, and is in the kernel's cache when the film is copied."""
+    old = os.urandom(6_000_000)
+    new = os.urandom(len(old) + change)
+    simhost.add_file("xvs", "a.mp4", old)
+    with mounted("xvs", cache_size=0) as mount:
+        path = mount.path / "a.mp4"
+        with path.open("rb", buffering=0) as file:
+            assert file.read(65_536) == old[:65_536]
+        replace_at_host(simhost, "xvs", "a.mp4", new)
+        copies = [copy(path) for _ in range(2)]
+        assert copies[0] in (None, new)
+        assert copies[1] == new
+
+
+def test_a_reader_of_old_content_gets_no_page_that_another_brought(
+    simhost: Simhost, mounted: Mounted
+) -> None:
+    old, new = os.urandom(6_000_000), os.urandom(6_000_000)
+    simhost.add_file("xvs", "a.mp4", old)
+    with mounted("xvs") as mount:
+        path = mount.path / "a.mp4"
+        with path.open("rb", buffering=0) as file:
+            assert file.read(65_536) == old[:65_536]
+            replace_at_host(simhost, "xvs", "a.mp4", new)
+            until(lambda: copy(path) == new, "the new content")
+            for offset in (0, 65_536, 2_000_000, 5_900_000):
+                try:
+                    found = os.pread(file.fileno(), 50_000, offset)
+                except OSError:
+                    continue
+                assert found == old[offset : offset + 50_000]
+        assert copy(path) == new

@@ -299,7 +299,7 @@ class RemoteReader:
                 await self._copy(stream)
         except ContentChangedError as error:
             stream.error = error
-            self._end(error)
+            self.end(error)
             log.info("the content of %s changed at the host: %s", self.code, error)
         except VidfsError as error:
             stream.error = error
@@ -324,7 +324,7 @@ class RemoteReader:
         if stream.written > chunk_start(chunk) and not is_shared and not self._is_closed:
             self._file.drop_part(chunk)
 
-    def _end(self, error: ContentChangedError) -> None:
+    def end(self, error: ContentChangedError) -> None:
         """Whatever is here is of other content than what is to come: neither goes on."""
         self.changed = error
         self._loose.clear()
@@ -548,6 +548,13 @@ class Readers:
             self._readers[code] = reader
         reader.users += 1
         return reader
+
+    def forget(self, code: FileCode) -> None:
+        """The host says that *code* has other content now."""
+        reader = self._readers.pop(code, None)
+        if reader is not None:
+            reader.end(ContentChangedError("the host has other content", call="download"))
+        self._cache.forget(code)
 
     def hold(self, reader: RemoteReader) -> None:
         """One more user of *reader*, which `release` takes away again."""

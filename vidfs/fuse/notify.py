@@ -6,7 +6,7 @@ mount would hang for good. So what concerns a folder with such a request is told
 whoever ends the session answers requests until `finish` returns.
 Nor is the kernel told to drop the bytes of a file: that waits for reads under way, likewise. It
 drops them by itself when it asks for the attributes, which it is told to, and finds another size;
-and whoever opens the file next doesn't get to see them.
+and whoever opens the file next doesn't get to see them (`volume.contents`).
 Entries and inodes are gathered and told in one go, in a thread each.
 """
 
@@ -58,7 +58,6 @@ class KernelNotifier:
         self._held: dict[tuple[Inode, str], None] = {}  # to be told when they have ended
         self._ended = trio.Event()
         self._changed: set[Inode] = set()
-        self._outdated: set[Inode] = set()  # whose bytes in the kernel's cache are older ones
         self._wake = trio.Event()
         self._entries: dict[tuple[Inode, str], None] = {}  # to be told now
         self._wake_entries = trio.Event()
@@ -82,15 +81,7 @@ class KernelNotifier:
 
     def node_changed(self, inode: Inode, *, content: bool) -> None:
         self._changed.add(inode)
-        if content:
-            self._outdated.add(inode)
         self._wake.set()
-
-    def take_outdated(self, inode: int) -> bool:
-        """Whether *inode*, which is being opened, has other bytes than when it last was."""
-        is_outdated = inode in self._outdated
-        self._outdated.discard(Inode(inode))
-        return is_outdated
 
     async def run(self) -> None:
         try:

@@ -35,7 +35,7 @@ from vidfs.fuse.errnos import answers_errno
 from vidfs.fuse.notify import KernelNotifier
 from vidfs.tree.names import bytes_of, name_of
 from vidfs.types import Inode
-from vidfs.volume import Attr, Volume
+from vidfs.volume import Attr, Caching, Volume
 
 _LISTED_ENTRIES_MAX = 120_000  # replies kept ready, about 400 bytes each
 
@@ -222,7 +222,12 @@ class Operations(pyfuse3.Operations):
     @answers_errno
     async def open(self, inode: InodeT, flags: FlagT, ctx: RequestContext) -> FileInfo:
         fh = await self._volume.open(Inode(inode), flags)
-        return FileInfo(fh=FileHandleT(fh), keep_cache=not self._notifier.take_outdated(inode))
+        caching = self._volume.files.choose_caching(fh)
+        return FileInfo(
+            fh=FileHandleT(fh),
+            keep_cache=caching is Caching.KEEP,
+            direct_io=caching is Caching.BYPASS,
+        )
 
     @answers_errno
     async def create(

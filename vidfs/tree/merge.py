@@ -233,6 +233,13 @@ class Merge:
             node is folder or any(above is node for above in self._tree.ancestors(folder))
         )
 
+    def _tell_news(self, node: Node, remote: RemoteFile) -> None:
+        """Another size or hash is other content; a size that wasn't known is an attribute."""
+        pairs = (node.size_bytes, remote.size_bytes), (node.sha1, remote.sha1)
+        is_other = any(None not in pair and pair[0] != pair[1] for pair in pairs)
+        if is_other or remote.size_bytes not in (None, node.size_bytes):
+            self._tree._listener.node_changed(node.inode, content=is_other)
+
     def _describe(self, node: Node, remote: RemoteFile) -> bool:
         """Take over what the listing says of a file. True if the row must be written."""
         changed = False
@@ -240,12 +247,13 @@ class Merge:
             self._tree._settings.keep_uploaded_sizes or self._tree._holds_original(node)
         )
         is_held = self._is_held(node)
-        if remote.size_bytes is not None and not keep_size and not is_held:
-            if node.size_bytes != remote.size_bytes and node.name:
-                self._tree._listener.node_changed(node.inode, content=True)
-            if (node.size_bytes, node.size_source) != (remote.size_bytes, SizeSource.HOST):
-                node.size_bytes, node.size_source = remote.size_bytes, SizeSource.HOST
-                changed = True
+        if not keep_size and not is_held and node.name:
+            self._tell_news(node, remote)
+        told = remote.size_bytes, SizeSource.HOST
+        is_news = remote.size_bytes is not None and (node.size_bytes, node.size_source) != told
+        if is_news and not keep_size and not is_held:
+            node.size_bytes, node.size_source = told
+            changed = True
         if remote.uploaded_at is not None and node.uploaded_at is None:
             node.uploaded_at, changed = remote.uploaded_at, True
         if remote.sha1 is not None and remote.sha1 != node.sha1 and not is_held:

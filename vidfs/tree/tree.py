@@ -586,7 +586,7 @@ class Tree:
             self._save(node)
 
     def record_content(self, node: Node, size_bytes: int) -> None:
-        """The host has other bytes for *node* than we thought: so many. A reader met them.
+        """The host has other bytes for *node* than we thought: so many. Who read them says so.
 
         Where they are fewer, the kernel learns it from the short answers to the requests that
         are on their way, unless it is told to forget the size meanwhile: it then fills up with
@@ -597,11 +597,11 @@ class Tree:
         if is_shorter and self._nursery is not None:
             self._nursery.start_soon(self._tell_later, node.inode, name="tell later")
         else:
-            self._listener.node_changed(node.inode, content=True)
+            self._listener.node_changed(node.inode, content=False)
 
     async def _tell_later(self, inode: Inode) -> None:
         await trio.sleep(_READS_S)
-        self._listener.node_changed(inode, content=True)
+        self._listener.node_changed(inode, content=False)
 
     def record_lost(self, node: Node) -> None:
         """The host no longer knows *node*: it leaves, unless that may be our own doing."""

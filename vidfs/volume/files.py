@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 from dataclasses import dataclass, field
+from enum import Enum
 
 import trio
 
@@ -36,12 +37,21 @@ from vidfs.tree.node import Node, file_time_ns
 from vidfs.tree.sizes import SizeFinder
 from vidfs.tree.tree import Tree
 from vidfs.types import FILE_BYTES_MAX, FileCode, Inode, Job, JobState
+from vidfs.volume.contents import Content, Contents
 from vidfs.volume.settings import VolumeSettings
 from vidfs.volume.writeback import LocalFile, Writeback
 
 log = logging.getLogger(__name__)
 
 _SIZE_DEADLINE_S = 30.0
+
+
+class Caching(Enum):
+    """What the kernel is to do with what it holds of a file that is being opened."""
+
+    KEEP = "keep"
+    DROP = "drop"  # older content
+    BYPASS = "bypass"  # leave it to those who have read of it, and ask us for each byte
 
 
 @dataclass(slots=True, eq=False)
@@ -52,6 +62,7 @@ class Handle:
     readable: bool
     writable: bool
     append: bool
+    content: Content
     local: LocalFile | None = None
     reader: RemoteReader | None = None
     wrote: bool = field(default=False)  # since the last flush
@@ -78,6 +89,7 @@ class Files:
         self._sizes = sizes
         self._writeback = writeback
         self._settings = settings
+        self._contents = Contents()
         self._handles: dict[int, Handle] = {}
         self._next_fh = 1
         self._opening: dict[Inode, trio.Lock] = {}
@@ -100,11 +112,13 @@ class Files:
             self._check_may_replace(node)
         if not truncates:
             await self._check_reachable(node)
+        self._check_original(node)
         handle = Handle(
             node,
             readable=access != os.O_WRONLY,
             writable=writable,
             append=bool(flags & os.O_APPEND),
+            content=self._contents.get(node),
         )
         fh = self._register(handle)
         if truncates:
@@ -114,6 +128,18 @@ class Files:
                 self.release(fh)
                 raise
         return fh
+
+    def _check_original(self, node: Node) -> None:
+        """What was made here is no longer: the host may have made something else of it, and what
+        the kernel still has of it must not be seen beside that."""
+        content = self._contents.get(node)
+        if (
+            content.is_local
+            and node.remote is not None
+            and self._writeback.find(node.inode) is None
+            and not self._cache.holds_original(FileCode(node.remote), node.size_bytes or 0)
+        ):
+            self._contents.replace(node.inode)
 
     def _check_may_replace(self, node: Node) -> None:
         """Errors: NamespaceAbilityError where other bytes would have the host's copy deleted,
@@ -134,6 +160,7 @@ class Files:
                 readable=access != os.O_WRONLY,
                 writable=access != os.O_RDONLY,
                 append=bool(flags & os.O_APPEND),
+                content=self._contents.get(node),
                 is_maker=True,
             )
         )
@@ -143,6 +170,22 @@ class Files:
         fh, self._next_fh = self._next_fh, self._next_fh + 1
         self._handles[fh] = handle
         return fh
+
+    def choose_caching(self, fh: int) -> Caching:
+        """What the kernel is to do, now that *fh* is being opened."""
+        node = self.get(fh).node
+        if not self._contents.is_outdated(node.inode):
+            return Caching.KEEP
+        if any(other.node is node and other.content.is_stale for other in self._handles.values()):
+            return Caching.BYPASS
+        self._contents.dropped(node.inode)
+        return Caching.DROP
+
+    def content_changed(self, node: Node) -> None:
+        """A listing says that the host has other bytes than it had. Checkpoint: none."""
+        self._contents.replace(node.inode)
+        if node.remote is not None:
+            self._readers.forget(FileCode(node.remote))
 
     def get(self, fh: int) -> Handle:
         handle = self._handles.get(fh)
@@ -163,6 +206,7 @@ class Files:
             local.handles += 1
             local.writers += handle.writable
             handle.local = local
+            self._contents.note_local(handle.node)
             if handle.reader is not None:
                 self._readers.release(handle.reader)
                 handle.reader = None
@@ -261,8 +305,9 @@ class Files:
         handle = self.get(fh)
         local = self._join(handle, self._writeback.find(handle.node.inode))
         if local is None:
-            reader = self._get_reader(handle)
-            data = await self._read_remote(handle.node, reader, offset, size)
+            reader, content = self._get_reader(handle)
+            data = await self._read_remote(handle.node, reader, content, offset, size)
+            content.is_given = True
             handle.has_read = handle.has_read or reader is handle.reader
             return data
         if local.file.find_missing(offset, size):
@@ -294,12 +339,18 @@ class Files:
             data[part.start - offset : part.stop - offset] = found
         return bytes(data)
 
-    async def _read_remote(self, node: Node, reader: RemoteReader, offset: int, size: int) -> bytes:
+    async def _read_remote(
+        self, node: Node, reader: RemoteReader, content: Content, offset: int, size: int
+    ) -> bytes:
         self._readers.hold(reader)  # whoever truncates meanwhile must not close it under us
         try:
             return await reader.read(offset, size)
         except ContentChangedError as error:
-            await self._learn_size(node, reader, error)
+            is_news = not content.is_old
+            if is_news:
+                self._contents.replace(node.inode)
+            if is_news or error.size_bytes is not None:
+                await self._learn_size(node, reader, error)
             raise
         except HostNotFoundError:
             if reader.is_gone and node.remote == reader.code:
@@ -321,22 +372,16 @@ class Files:
         if is_same and is_told and size_bytes is not None:
             self._tree.record_content(node, size_bytes)
 
-    def _get_reader(self, handle: Handle) -> RemoteReader:
-        """Errors: ContentChangedError once the host has other bytes than *handle* has read:
-        whoever wants those opens the file again."""
+    def _get_reader(self, handle: Handle) -> tuple[RemoteReader, Content]:
+        """Errors: ContentChangedError once the host has other bytes than those that *handle* may
+        have seen: whoever wants the new ones opens the file again."""
         node = handle.node
         if node.remote is None or node.size_bytes is None:
             raise ContentAbilityError(f"{node.name} has no bytes")
-        code = FileCode(node.remote)
-        reader = handle.reader
-        if (
-            reader is not None
-            and handle.has_read
-            and reader.code == code
-            and (reader.changed or reader.size_bytes != node.size_bytes)
-        ):
+        if handle.content.is_stale and handle.content.code == node.remote:
             raise ContentChangedError("other content than was read", call="download")
-        return self._get_base_reader(handle, code, node.size_bytes)
+        content = handle.content = self._contents.get(node)
+        return self._get_base_reader(handle, FileCode(node.remote), node.size_bytes), content
 
     def _get_base_reader(self, handle: Handle, code: FileCode, size_bytes: int) -> RemoteReader:
         """*handle*'s reader of *code*, another than it had if need be."""

@@ -291,6 +291,8 @@ class Volume:
         self.listener.entry_changed(self._to_kernel(parent), name, gone)
 
     def node_changed(self, inode: Inode, *, content: bool) -> None:
+        if content:
+            self.files.content_changed(self.tree.get(inode))
         self.listener.node_changed(self._to_kernel(inode), content=content)
 
     # --- inode numbers: the mounted folder is 1 for the kernel ---------------------------------

@@ -14,6 +14,7 @@ from tests.unit.volume.test_volume import Rig, run
 from vidfs.errors import ContentChangedError, HostNotFoundError
 from vidfs.hosts.api import ContentStamp
 from vidfs.types import ROOT_INODE
+from vidfs.volume import Caching
 
 OLD = b"o" * 500_000
 
@@ -56,7 +57,7 @@ def test_other_content_of_the_host_is_read_with_its_size(rig: Rig, new: bytes) -
                 assert await volume.files.read(fh, 0, 1 << 20) == new
             assert (await volume.getattr(attr.inode)).size_bytes == len(new)
             with trio.fail_after(5):
-                await rig.until(lambda: (attr.inode, True) in kernel.nodes)
+                await rig.until(lambda: (attr.inode, False) in kernel.nodes)
             await rig.close(fh)
 
     run(main)
@@ -85,7 +86,67 @@ def test_a_descriptor_never_gets_old_bytes_and_then_new_ones(rig: Rig) -> None:
             await rig.close(fh)
             attr = await volume.lookup(ROOT_INODE, "a.mp4")
             assert attr is not None
-            assert (attr.inode, True) in kernel.nodes
+            assert (attr.inode, False) in kernel.nodes
+
+    run(main)
+
+
+@pytest.mark.parametrize("change", ["size", "hash"])
+def test_other_content_that_a_listing_tells_of_is_read(rig: Rig, change: str) -> None:
+    """What was cached is of the old; who has read of it may not go on."""
+    code = rig.host.add("a.mp4", OLD, sha1="a" * 40)
+    new = b"N" * (len(OLD) + 7 * (change == "size"))
+
+    async def main() -> None:
+        async with rig.open() as volume:
+            fh = await rig.open_file("a.mp4", os.O_RDONLY)
+            assert await volume.files.read(fh, 0, 1 << 20) == OLD
+            rig.host.stored[code].content = new
+            rig.host.change(code, size_bytes=len(new), sha1="b" * 40 if change == "hash" else None)
+            await volume.refresh("/")
+            with pytest.raises(ContentChangedError):
+                await volume.files.read(fh, 0, 1000)
+            await rig.close(fh)
+            assert await rig.read("a.mp4") == new
+
+    run(main)
+
+
+def test_the_kernel_keeps_what_is_of_the_same_content_only(rig: Rig) -> None:
+    """Also where it gave one descriptor's bytes to another; who may have old ones stays with them,
+    and nobody brings new ones into the kernel meanwhile."""
+    code = rig.host.add("a.mp4", OLD * 20)
+
+    async def main() -> None:
+        async with rig.open() as volume:
+            files = volume.files
+
+            async def open_file() -> tuple[int, Caching]:
+                fh = await rig.open_file("a.mp4", os.O_RDONLY)
+                return fh, files.choose_caching(fh)
+
+            rig.host.stream_options = {"stamp": ContentStamp("a", "1")}
+            first, _ = await open_file()
+            await files.read(first, 0, 1000)
+            second, caching = await open_file()  # its reads may never come to us
+            assert caching is Caching.KEEP
+            rig.host.stored[code].content = b"N" * len(OLD * 20)
+            rig.host.stream_options = {"stamp": ContentStamp("a", "2")}
+            for fh in (second, first, second):
+                with pytest.raises(ContentChangedError):
+                    await files.read(fh, 9_900_000, 1000)
+            third, caching = await open_file()
+            assert caching is Caching.BYPASS
+            assert await files.read(third, 0, 1000) == b"N" * 1000
+            await rig.close(first)
+            await rig.close(second)
+            fourth, caching = await open_file()
+            assert caching is Caching.DROP
+            fifth, caching = await open_file()
+            assert caching is Caching.KEEP
+            for fh in (third, fourth, fifth):
+                assert await files.read(fh, 9_900_000, 1000) == b"N" * 1000
+                await rig.close(fh)
 
     run(main)
 
