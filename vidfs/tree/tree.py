@@ -570,8 +570,8 @@ class Tree:
             self._store.save_extras([(_to_json(known), node.inode)])
 
     def record_infos(self, infos: Sequence[tuple[Node, RemoteFile]]) -> None:
-        """As `record_info`, of many."""
-        with self._store.transaction():
+        """As `record_info`, of many, if the disk has room for it."""
+        with suppress(SpoolError), self._store.transaction():
             for node, info in infos:
                 self.record_info(node, info)
 
@@ -583,7 +583,8 @@ class Tree:
     def set_size(self, node: Node, size_bytes: int, source: SizeSource) -> None:
         if (node.size_bytes, node.size_source) != (size_bytes, source):
             node.size_bytes, node.size_source = size_bytes, source
-            self._save(node)
+            with suppress(SpoolError):  # a full disk: whoever reads can do without
+                self._save(node)
 
     def record_content(self, node: Node, size_bytes: int) -> None:
         """The host has other bytes for *node* than we thought: so many. Who read them says so.

@@ -12,7 +12,7 @@ import trio
 
 from tests.unit.fakes import raising
 from tests.unit.volume.test_volume import NEW, Rig, held, run
-from vidfs.errors import HostUnreachableError, SpoolFullError
+from vidfs.errors import HostUnreachableError, NoAttributeError, SpoolFullError
 from vidfs.tree.store import _Connection
 from vidfs.types import ROOT_INODE
 
@@ -124,6 +124,28 @@ def test_a_known_folder_is_listed_although_what_the_host_says_of_it_cannot_be_ke
             assert await rig.names() == ["a.mp4"]
 
     run(main)
+
+
+def test_a_film_is_read_although_what_the_host_says_of_it_cannot_be_kept(
+    rig: Rig, disk: Disk
+) -> None:
+    rig.host.says_sizes = False
+    rig.host.add("a.mp4", b"film")
+
+    async def main() -> None:
+        async with rig.open() as volume:
+            await rig.names()
+            disk.full = True
+            attr = await volume.lookup(ROOT_INODE, "a.mp4")
+            assert attr is not None
+            assert attr.size_bytes == len(b"film")
+            assert await rig.read("a.mp4") == b"film"
+            with pytest.raises(NoAttributeError):  # and not "no space left"
+                await volume.load_attribute(attr.inode, "user.vidfs.status")
+            disk.full = False
+
+    run(main)
+    assert disk.refused
 
 
 def test_a_file_that_cannot_be_replaced_leaves_both_as_they_were(rig: Rig, disk: Disk) -> None:
