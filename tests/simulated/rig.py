@@ -19,6 +19,7 @@ from vidfs.volume import Attr, Volume, VolumeSettings
 DEADLINE_S = 40.0
 SETTLE_DEADLINE_S = 30.0
 NEW = os.O_CREAT | os.O_RDWR
+DROPS_EXTENSIONS = frozenset({"doodstream", "pstream"})
 TRASH = ("vidfs-trash~", "vidfs trash/")
 
 DEFAULTS: dict[str, object] = {
@@ -161,16 +162,21 @@ class Rig:
         self.host.fault(f"{self.dialect}:{call}:{action}")
 
     def at_host(self) -> dict[str, bytes]:
-        """Everything outside of the trash; a path that is there twice fails."""
+        """Everything outside of the trash, as the mount shows it; a path that is there twice
+        fails."""
         files = [
             file
             for file in self.host.tree(self.dialect)["files"]
             if not file["path"].startswith(TRASH)
         ]
         bodies = self.host.root / self.dialect / "files"
-        found = {file["path"]: (bodies / file["code"]).read_bytes() for file in files}
+        found = {self._shown(file["path"]): (bodies / file["code"]).read_bytes() for file in files}
         assert len(found) == len(files), sorted(file["path"] for file in files)
         return found
+
+    def _shown(self, path: str) -> str:
+        bare = self.dialect in DROPS_EXTENSIONS and not path.endswith(".mp4")
+        return path + ".mp4" if bare else path
 
     def uploads(self) -> int:
         return self.host.calls(self.dialect).get("upload", 0)

@@ -55,11 +55,6 @@ def row(rig: Rig) -> dict[str, object]:
     return {name: value for name, value in file.items() if name != "views"}
 
 
-def at_host(rig: Rig) -> dict[str, bytes]:
-    """By path; some hosts keep titles without their extension."""
-    return {path.removesuffix(".mp4"): body for path, body in rig.at_host().items()}
-
-
 @ALL
 @REWRITES
 def test_nothing_is_sent_and_nothing_changes(rig: Rig, rewrite: Rewrite) -> None:
@@ -89,7 +84,7 @@ def test_nothing_is_sent_and_nothing_changes(rig: Rig, rewrite: Rewrite) -> None
             assert await rig.names() == ["b.mp4"]
 
     run(main)
-    assert at_host(rig) == {"b": OTHER}
+    assert rig.at_host() == {"b.mp4": OTHER}
 
 
 @REWRITES
@@ -175,7 +170,7 @@ def test_what_is_gone_from_the_host_is_sent(rig: Rig, rewrite: Rewrite) -> None:
             assert await rig.names() == ["a.mp4"]
 
     run(main)
-    assert at_host(rig) == {"a": FILM}
+    assert rig.at_host() == {"a.mp4": FILM}
     assert rig.uploads() == 2
 
 
@@ -195,7 +190,7 @@ def test_renamed_meanwhile_it_gets_its_new_name(rig: Rig, rewrite: Rewrite) -> N
             assert row(rig)["code"] == code
 
     run(main)
-    assert at_host(rig) == {"b": FILM}
+    assert rig.at_host() == {"b.mp4": FILM}
     assert rig.uploads() == 1
 
 
@@ -227,7 +222,7 @@ def test_moved_meanwhile_it_gets_to_its_new_place(rig: Rig, killed: bool) -> Non
         assert row(rig)["code"] == code
 
     run(main)
-    assert at_host(rig) == {"Films/a": FILM}
+    assert rig.at_host() == {"Films/a.mp4": FILM}
     assert rig.uploads() == 1
 
 
@@ -246,7 +241,7 @@ def test_back_to_the_old_bytes_while_others_are_sent_leaves_the_old_file(rig: Ri
             await volume.refresh("")
             assert await rig.names() == ["a.mp4"]
             [file] = [f for f in rig.host.tree(rig.dialect)["files"] if f["code"] == code]
-            assert at_host(rig) == {"a": FILM}, file
+            assert rig.at_host() == {"a.mp4": FILM}, file
 
     run(main)
-    assert at_host(rig) == {"a": FILM}
+    assert rig.at_host() == {"a.mp4": FILM}

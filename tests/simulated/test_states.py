@@ -9,8 +9,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from tests.simulated.model import DIALECTS
 from tests.simulated.rig import Rig, run
 from vidfs.types import ROOT_INODE, JobState
+
+OPENLOAD = ("fruithosted", "pstream", "streamtape")
 
 OLD, FILM, NEWER = b"an older film", b"some film" * 1000, b"newer"
 
@@ -38,7 +41,7 @@ def replaces(request: pytest.FixtureRequest) -> bool:
 @asynccontextmanager
 async def film_in(rig: Rig, state: JobState) -> AsyncIterator[None]:
     """`a.mp4` closed with FILM, its job in *state*; at the end of the block it may go on."""
-    server = "file/ul" if rig.dialect == "fruithosted" else "upload/server"
+    server = "file/ul" if rig.dialect in OPENLOAD else "upload/server"
     if state is JobState.QUEUED:
         rig.fault(server, "status=500")
     elif state is JobState.SENDING:
@@ -141,6 +144,7 @@ def test_it_takes_the_place_of_another(rig: Rig, state: JobState) -> None:
     assert rig.at_host() == {"b.mp4": FILM}
 
 
+@pytest.mark.parametrize("dialect", DIALECTS, indirect=True)
 def test_the_daemon_is_killed(rig: Rig, state: JobState, replaces: bool) -> None:
     prepare(rig, replaces)
 
