@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
 from tests.mount.mounting import Mounted, Simhost, until
+from vidfs.app.mounts import wait_until_gone
 
 FILM = os.urandom(300_000)
 MTIME_S = 1_400_000_000
@@ -89,3 +92,19 @@ def test_eight_films_at_once_take_little_memory(simhost: Simhost, mounted: Mount
         mount.wait()
         assert peak_kib() - before < 30 << 10
     assert len(simhost.files("streamtape")) == 8
+
+
+def test_a_daemon_stops_within_seconds_whatever_hangs(simhost: Simhost, mounted: Mounted) -> None:
+    with mounted("fruithosted") as mount:
+        simhost.fault("fruithosted:upload:hang")
+        for number in range(5):
+            (mount.path / f"{number}.mp4").write_bytes(FILM)
+        until(lambda: sum(u["sent_bytes"] > 0 for u in mount.status()["uploads"]) == 4, "sending")
+        simhost.fault("fruithosted:*:hang")
+        looker = subprocess.Popen(["ls", "-R", mount.path], stdout=subprocess.DEVNULL)
+        pid, started = mount.pid, time.monotonic()
+        os.kill(pid, signal.SIGTERM)
+        assert wait_until_gone(mount.state_dir, pid, timeout_s=20)
+        assert time.monotonic() - started < 5
+        assert "left in the queue for the next mount: 5" in mount.log()
+        looker.wait(timeout=10)

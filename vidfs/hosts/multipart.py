@@ -93,9 +93,9 @@ class MultipartBody:
                 if not count:
                     raise SpoolDamagedError(f"{self._path.name} is shorter than it was")
                 block = cast("bytes", buffer[:count])  # what httpx takes as well
+                started_at = trio.current_time()
                 if self._throttle is not None:
                     await self._throttle(len(block))
-                started_at = trio.current_time()
                 yield block
                 offset += len(block)
                 self._on_progress(offset)
