@@ -470,10 +470,11 @@ class UploadQueue:
     async def _advance(self, job: Job, scope: trio.CancelScope) -> None:
         """Take *job* as far as it goes."""
         if job.outcome_unknown:
-            code = await _step(scope, self._search(job))
-            if code is not None:
-                log.info("upload %d was found at the host as %s", job.id, code)
-                self._learn(job, code)
+            found = await _step(scope, self._search(job))
+            if found is not None:
+                log.info("upload %d was found at the host as %s", job.id, found.code)
+                job.sent_title = found.title
+                self._learn(job, found.code)
             elif job.outcome_unknown:
                 return  # looked for again, but by no worker that waits for that
         if job.inode is None:
@@ -640,7 +641,7 @@ class UploadQueue:
 
     # --- asking the host ------------------------------------------------------------------
 
-    async def _search(self, job: Job) -> FileCode | None:
+    async def _search(self, job: Job) -> RemoteFile | None:
         """The file that the unanswered attempt of *job* left at the host, if it is there now.
 
         If not, `not_before` says when to look again, or the attempt is given up.
@@ -652,7 +653,7 @@ class UploadQueue:
             files = await self._list_sent(job)
         matches = [file for file in files if self._matcher.may_be(job, file)]
         if matches:
-            return max(matches, key=lambda file: self._matcher.likeness(job, file)).code
+            return max(matches, key=lambda file: self._matcher.likeness(job, file))
         now = self._clock()
         waited_s = now - job.searched_since
         if waited_s > OUTCOME_GRACE_S or now - asked_since > 20 * OUTCOME_GRACE_S:

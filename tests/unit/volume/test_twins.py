@@ -94,10 +94,19 @@ def test_a_copy_of_what_is_on_its_way_is_made_once_that_is_there(rig: Rig, state
 
 def test_a_copy_of_what_the_host_refuses_is_sent_itself(rig: Rig) -> None:
     async def main() -> None:
-        rig.host.on("upload", raising(UploadRefusedError("not that name")))
-        async with rig.open(uploads_max=1) as volume:
+        go_on = trio.Event()
+
+        async def refuse() -> None:
+            await go_on.wait()
+            raise UploadRefusedError("not that name")
+
+        rig.host.on("upload", refuse)
+        async with rig.open() as volume:
             await rig.write("a.mp4", FILM)
+            await rig.until_state("a.mp4", JobState.SENDING)
             await rig.write("b.mp4", FILM)
+            await rig.until_state("b.mp4", JobState.QUEUED)
+            go_on.set()
             assert await volume.wait_uploads() == 1
 
     run(main)
