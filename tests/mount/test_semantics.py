@@ -228,6 +228,17 @@ def test_what_is_touched_later_is_never_older(mount: Mount) -> None:
         assert touched.stat().st_mtime_ns >= written.stat().st_mtime_ns
 
 
+def test_an_empty_file_emptied_again_is_newer(mount: Mount) -> None:
+    stamp = mount.path / "stamp.mp4"
+    stamp.touch()
+    os.utime(stamp, (1, 1))
+    stamp.open("w").close()
+    assert stamp.stat().st_mtime > 1
+    os.utime(stamp, (1, 1))
+    os.truncate(stamp, 0)
+    assert stamp.stat().st_mtime > 1
+
+
 # ------------------------------------------------------------------------------ refusals
 
 

@@ -425,6 +425,7 @@ class Files:
         self._check_may_replace(node)
         local = self._writeback.find(node.inode)
         if local is not None and local.file.size_bytes == size_bytes:
+            self._tree.set_mtime(node, file_time_ns())  # `> stamp`, for make
             return
         if local is None:
             if size_bytes and await self._sizes.ensure(node) == size_bytes:
