@@ -36,27 +36,33 @@ _CONTROL_PICTURES = {code: 0x2400 + code for code in range(0x20)} | {
     ord("/"): ord(SLASH),
 }
 _NOT_NAMES = frozenset({"", ".", ".."})
-_OCTETS = 0xEF00  # U+EF80 to U+EFFF, for bytes that are no UTF-8: the place MirOS gave them
-_OCTET = re.compile("[\uef80-\uefff]")
+# Bytes that are no UTF-8, for private use: a mark, which no title has by chance before such a
+# character, and the byte's own (U+EF80 to U+EFFF).
+_MARK, _OCTETS = "\uef00", 0xEF00
+_OCTET = re.compile(_MARK + "([\uef80-\uefff])")
+_LONE = re.compile("[\udc80-\udcff]")
 _PLAIN = re.compile(r"[A-Za-z0-9_()\[\] -][A-Za-z0-9_()\[\]., '+-]*")  # most titles: nothing to do
 
 
 def name_of(raw: bytes) -> str:
-    """A file name as text. Each byte that is no UTF-8 becomes a character for private use, which
+    """A file name as text. Each byte that is no UTF-8 becomes two characters for private use, which
     titles, databases and JSON take; they would take no lone surrogate."""
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        text = raw.decode("utf-8", "surrogateescape")
-        return re.sub("[\udc80-\udcff]", lambda lone: chr(ord(lone[0]) - 0xDC00 + _OCTETS), text)
+    text = raw.decode("utf-8", "surrogateescape")
+    if _MARK in text:  # what was typed so isn't what stands for a byte
+        text = _OCTET.sub(lambda typed: _to_lone(_MARK.encode()) + typed[1], text)
+    return _LONE.sub(lambda lone: _MARK + chr(ord(lone[0]) - 0xDC00 + _OCTETS), text)
 
 
 def bytes_of(name: str) -> bytes:
     """The bytes that `name_of` made *name* of."""
-    if name.isascii() or not _OCTET.search(name):
-        return name.encode()
-    text = _OCTET.sub(lambda octet: chr(ord(octet[0]) - _OCTETS + 0xDC00), name)
-    return text.encode("utf-8", "surrogateescape")
+    if _MARK in name:
+        name = _OCTET.sub(lambda octet: chr(ord(octet[1]) - _OCTETS + 0xDC00), name)
+        return name.encode("utf-8", "surrogateescape")
+    return name.encode()
+
+
+def _to_lone(raw: bytes) -> str:
+    return "".join(chr(0xDC00 + byte) for byte in raw)
 
 
 def shown_name(title: str, remote_id: str) -> str:
@@ -66,7 +72,7 @@ def shown_name(title: str, remote_id: str) -> str:
     name = html.unescape(title).translate(_CONTROL_PICTURES)
     # A lone surrogate can't be encoded, and a name must be.
     name = name.encode("utf-8", "replace").decode("utf-8")
-    if _OCTET.search(name):
+    if _MARK in name:
         name = name_of(bytes_of(name))  # as the kernel will give it back
     return f"untitled [{remote_id}]" if name in _NOT_NAMES else name
 
