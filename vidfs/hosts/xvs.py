@@ -225,15 +225,20 @@ class XvsClient(XvsExtras):
     # --- files ---
 
     async def file_info(self, codes: Sequence[FileCode]) -> Mapping[FileCode, RemoteFile]:
-        """In batches, in parallel. A code the host doesn't know is left out."""
+        """In batches, in parallel. A code the host doesn't know is left out, all of them where
+        the installation has no such call: listings and links tell what is needed."""
         wanted = list(dict.fromkeys(codes))
         size = self.capabilities.info_batch_max
         batches = [wanted[i : i + size] for i in range(0, len(wanted), size)]
         if not batches:
             return {}
         found: dict[FileCode, RemoteFile] = {}
-        for part in await run_parallel([partial(self._info_batch, batch) for batch in batches]):
-            found.update(part)
+        try:
+            for part in await run_parallel([partial(self._info_batch, b) for b in batches]):
+                found.update(part)
+        except CallMissingError:
+            self._session.change(info_sizes=False)
+            return {}
         sized = [f.size_bytes is not None for f in found.values() if f.readable and f.can_play]
         if self.capabilities.info_sizes and sized and not any(sized):
             self._session.change(info_sizes=False)

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import itertools
 import logging
+import math
 from collections.abc import Callable, Sequence
 
 import trio
 from cachetools import LRUCache
 
-from vidfs.errors import VidfsError
+from vidfs.errors import TransientHostError, VidfsError
 from vidfs.hosts.api import VideoHost
 from vidfs.tree.node import Node, SizeSource
 from vidfs.tree.tree import Tree
@@ -25,6 +26,8 @@ log = logging.getLogger(__name__)
 _BATCH_WINDOW = 500  # files asked for at once where one call answers many
 _SINGLE_WINDOW_MAX = 64  # the most single calls ahead of a walker
 _DEADLINE_S = 30.0
+_PAUSE_S = 15.0  # so long nobody waits after somebody waited in vain …
+_LONG_S = 5.0  # … for so long
 
 
 class SizeFinder:
@@ -45,6 +48,9 @@ class SizeFinder:
         self._asking: dict[Inode, trio.Event] = {}
         self._windows: LRUCache[Inode, int] = LRUCache(256)
         self._nursery: trio.Nursery | None = None
+        self._found_at = -math.inf
+        self._trouble: Exception | None = None
+        self._paused_until = -math.inf
 
     def start(self, nursery: trio.Nursery) -> None:
         self._nursery = nursery
@@ -58,10 +64,25 @@ class SizeFinder:
     async def ensure(self, node: Node) -> int | None:
         """The size of *node*'s content in bytes; None only where the host can't tell.
 
-        Errors: HostError if the host doesn't answer in time.
+        Errors: HostError or TooSlowError if the host doesn't answer in time; at once for a
+        while after somebody waited for long and the host told no size at all.
         """
         if self._is_known(node):
             return node.size_bytes
+        if self._trouble is not None and trio.current_time() < self._paused_until:
+            raise self._trouble.with_traceback(None)
+        asked_at = trio.current_time()
+        try:
+            await self._ensure(node)
+        except (TransientHostError, trio.TooSlowError) as error:
+            now = trio.current_time()
+            if self._found_at < asked_at and now - asked_at >= _LONG_S:
+                # Else `ls -l` waits as long again for each file of the folder.
+                self._trouble, self._paused_until = error, now + _PAUSE_S
+            raise
+        return node.size_bytes
+
+    async def _ensure(self, node: Node) -> None:
         if node.inode not in self._asking:
             self._ask(self._with_neighbours(node))
         event = self._asking.get(node.inode)
@@ -74,7 +95,6 @@ class SizeFinder:
                 size_bytes = await self._host.find_size(FileCode(node.remote))
             if size_bytes is not None:
                 self._found(node, size_bytes)
-        return node.size_bytes
 
     def _with_neighbours(self, node: Node) -> list[Node]:
         """*node* first, then those after it in its folder that lack a size as well; where one
@@ -134,6 +154,7 @@ class SizeFinder:
             self._answered([node])
 
     def _found(self, node: Node, size_bytes: int) -> None:
+        self._found_at, self._trouble = trio.current_time(), None
         if node.linked and not self._is_known(node):
             differs = node.size_bytes is not None and node.size_bytes != size_bytes
             self._tree.set_size(node, size_bytes, SizeSource.HOST)

@@ -119,6 +119,21 @@ def test_a_site_without_sizes_is_found_out() -> None:
     assert not host.capabilities.info_sizes
 
 
+@pytest.mark.parametrize("refusal", ["Invalid operation", "This function not allowed in API"])
+def test_sizes_come_from_the_link_where_file_info_is_off(refusal: str) -> None:
+    link = {"versions": [{"url": "https://s1.example/o", "name": "o", "size": "77"}]}
+    host, _ = xvs(
+        "xvs",
+        {
+            "file/info": json.dumps({"status": 403, "msg": refusal}),
+            "file/direct_link": HEAD + json.dumps(link) + "}",
+        },
+    )
+    assert run(lambda: host.file_info([CODE])) == {}
+    assert not host.capabilities.info_sizes
+    assert run(lambda: host.find_size(CODE)) == 77
+
+
 def test_file_edit_is_one_call() -> None:
     host, transport = xvs("vipstream", {"file/edit": DONE})
     run(

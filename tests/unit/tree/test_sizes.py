@@ -118,6 +118,28 @@ def test_a_host_that_does_not_answer_is_an_error_and_no_size(path: Path) -> None
     run(main)
 
 
+def test_a_folder_is_not_waited_for_file_by_file(path: Path) -> None:
+    bench = Bench(path, 3)
+    never = trio.Event()
+
+    async def main() -> None:
+        async with bench.running():
+            bench.host.on("file_info", never.wait)
+            bench.host.on("find_size", never.wait)
+            with pytest.raises(trio.TooSlowError):
+                await bench.sizes.ensure(bench.node(0))
+            started = trio.current_time()
+            for number in (1, 2):
+                with pytest.raises(trio.TooSlowError):
+                    await bench.sizes.ensure(bench.node(number))
+            assert trio.current_time() == started
+            await trio.sleep(20)
+            assert await bench.sizes.ensure(bench.node(1)) == 101, "never asked again"
+            assert await bench.sizes.ensure(bench.node(2)) == 102
+
+    run(main)
+
+
 def test_a_host_that_hangs_is_waited_for_only_so_long(path: Path) -> None:
     bench = Bench(path, 1)
     never = trio.Event()
