@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
 from typing import Any
 
@@ -378,6 +378,12 @@ class XvsClient(XvsExtras):
         sets = self.capabilities.clone_sets
         later_title = title if "title" not in sets else None
         later_folder = folder if "folder" not in sets else None
+        if folder is not None and later_folder is None and self.capabilities.move_file:
+            # The oldest document's clone knows no fld_id (S1), and others may ignore it alike.
+            with suppress(HostError):
+                info = (await self.file_info([clone])).get(clone)
+                if info is not None and info.folder not in (None, folder):
+                    later_folder = folder
         if later_title is not None or later_folder is not None:
             await self.edit_file(clone, title=later_title, folder=later_folder)
         return clone

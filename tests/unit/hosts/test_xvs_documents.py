@@ -233,9 +233,21 @@ def test_clone_then_move_where_clone_takes_no_folder() -> None:
         ("file/clone", {"file_code": CODE, "file_title": "Copy"}),
         ("file/edit", {"file_code": "u405p6qz5xpi", "file_fld_id": "7"}),
     ]
-    modern, transport = xvs("xvs", {"file/clone": cloned})
-    run(lambda: modern.clone_file(CODE, folder=FolderId("7")))
-    assert transport.asked == [("file/clone", {"file_code": CODE, "fld_id": "7"})]
+
+
+@pytest.mark.parametrize(("landed", "moves"), [("7", 0), ("0", 1)])
+def test_a_clone_that_landed_elsewhere_is_moved(landed: str, moves: int) -> None:
+    row = f"""[{{"status":200, "file_code":"u405p6qz5xpi", "file_fld_id":"{landed}"}}]}}"""
+    answers = {
+        "file/clone": HEAD + '{"filecode":"u405p6qz5xpi"}}',
+        "file/info": HEAD + row,
+        "file/edit": DONE,
+    }
+    host, transport = xvs("xvs", answers)
+    run(lambda: host.clone_file(CODE, folder=FolderId("7")))
+    assert transport.asked[0] == ("file/clone", {"file_code": CODE, "fld_id": "7"})
+    edit = ("file/edit", {"file_code": "u405p6qz5xpi", "file_fld_id": "7"})
+    assert transport.asked[2:] == [edit] * moves
 
 
 def test_deleted_and_dmca() -> None:
