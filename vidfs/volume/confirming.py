@@ -124,6 +124,8 @@ class Confirmer:
         try:
             await self._edit_whole(job.code, new_title, new_folder, fields)
         except HostNotFoundError:
+            if new_folder is not None:
+                await self._host.list_folder(new_folder)  # raises if that is what is gone
             if time.time() - (job.sent_at or 0.0) > _NEW_FILE_UNKNOWN_S:
                 raise
             raise HostServerError("the host doesn't know its new file yet") from None

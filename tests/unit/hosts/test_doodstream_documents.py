@@ -87,11 +87,13 @@ def test_upload_reply() -> None:
 def test_clone_into_a_folder_then_rename() -> None:
     cloned = HEAD + """{ "embed_url": "", "download_url": "", "protected_download": "",
         "protected_embed": "", "filecode": "xxx" } }"""  # fmt: skip
-    host, transport = dood({"file/clone": cloned, "file/rename": DONE})
+    info = HEAD + '[{"status":200, "filecode":"xxx", "title":"test_file"}]}'
+    host, transport = dood({"file/clone": cloned, "file/info": info, "file/rename": DONE})
     code = run(lambda: host.clone_file(FileCode("zzz"), title="Copy", folder=FolderId("7")))
     assert code == "xxx"
     assert transport.asked == [
         ("file/clone", {"file_code": "zzz", "fld_id": "7"}),
+        ("file/info", {"file_code": "xxx"}),
         ("file/rename", {"file_code": "xxx", "title": "Copy"}),
     ]
 

@@ -75,6 +75,25 @@ def test_a_new_upload_is_removed_after_the_host_has_put_it_right(rig: Rig) -> No
     assert rig.at_host() == {}
 
 
+def test_a_film_whose_folder_is_removed_elsewhere_is_parked_at_once(rig: Rig) -> None:
+    rig.host = FakeHost(upload_into_folder=False)
+    folder = rig.host.add_folder("Films")
+
+    async def removed() -> None:
+        del rig.host.folders[folder]
+
+    async def main() -> None:
+        async with rig.open() as volume:
+            films = await volume.lookup(ROOT_INODE, "Films")
+            assert films is not None
+            rig.host.on("edit_file", removed)
+            await rig.write("a.mp4", b"film", parent=films.inode)
+            with trio.fail_after(30):
+                assert await volume.wait_uploads() == 1
+
+    run(main)
+
+
 def test_a_code_that_comes_while_removing_waits_its_turn_leaves_nothing(rig: Rig) -> None:
     rig.host.add("a.mp4", b"old")
 
