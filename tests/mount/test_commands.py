@@ -177,7 +177,7 @@ def test_umount_now_leaves_the_queue_to_the_next_mount(
 def test_a_plain_unmount_goes_on_until_the_queue_is_empty(
     vidfs: Program, simhost: Simhost, mounted: Mounted
 ) -> None:
-    simhost.fault("xvs:upload:slow=2000")
+    simhost.fault("xvs:upload/server:http=503")
     with mounted("xvs") as mount:
         pid = mount.pid
         (mount.path / "a.mp4").write_bytes(FILM)
@@ -185,6 +185,7 @@ def test_a_plain_unmount_goes_on_until_the_queue_is_empty(
         [status] = vidfs.status()
         assert (status["pid"], status["pending"]) == (pid, 1)
         assert "finishing uploads" in vidfs.ok("status", str(mount.path))
+        simhost.clear_faults()
         vidfs.ok("wait", str(mount.path))
         assert wait_until_gone(mount.state_dir, pid, timeout_s=20)
         assert simhost.body("xvs", "a.mp4") == FILM

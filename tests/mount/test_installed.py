@@ -70,9 +70,10 @@ def test_add_mount_copy_status_umount(prefix: Path, simhost: Simhost, tmp_path: 
             shell.expect("the host accepts the key")
             run("vidfs mount films films")
             assert "fuse.vidfs" in run("grep films /proc/mounts")
-            simhost.fault("xvs:upload:slow=300")
+            simhost.fault("xvs:upload/server:http=503")
             run("cp film.mp4 films/")
             assert "film.mp4" in run("vidfs status")
+            simhost.clear_faults()
             run("vidfs umount films")
             assert "no vidfs mount there" in run("! vidfs status films")
         finally:

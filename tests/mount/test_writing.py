@@ -50,7 +50,7 @@ def test_a_copy_of_a_film_that_is_still_being_sent_is_made_by_the_host(
     with mounted(account) as mount:
         simhost.fault(f"{account}:upload:slow=1000")
         (mount.path / "a.mp4").write_bytes(FILM)
-        until(lambda: mount.status()["uploads"][0]["state"] == "sending", "sending")
+        until(lambda: simhost.calls(account).get("upload"), "the upload")
         subprocess.run(["cp", mount.path / "a.mp4", mount.path / "b.mp4"], check=True, timeout=30)
         mount.wait()
         calls = simhost.calls(account)

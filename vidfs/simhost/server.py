@@ -124,7 +124,8 @@ class Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: object) -> None:
         self.should_exit = self.force_exit = True
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._told_to_stop.set)
+            with contextlib.suppress(RuntimeError):  # it has ended already
+                self._loop.call_soon_threadsafe(self._told_to_stop.set)
 
     def _stop_at_eof(self) -> None:
         with contextlib.suppress(OSError):
