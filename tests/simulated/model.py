@@ -151,7 +151,13 @@ class MountModel(RuleBasedStateMachine):
 
     # --- helpers -----------------------------------------------------------------------
 
-    def _content(self) -> bytes:
+    def _content(self, dice: random.Random | None = None, path: str = "") -> bytes:
+        """New bytes or, with *dice*, often those that *path* or another file has already."""
+        chance = dice.random() if dice is not None else 1.0
+        if chance < 0.25 and path in self.files:
+            return self.files[path]
+        if dice is not None and chance < 0.4 and self.files:
+            return self.files[dice.choice(sorted(self.files))]
         self.count += 1
         return b"content %d " % self.count * (1 + self.count % 3)
 
@@ -238,7 +244,8 @@ class MountModel(RuleBasedStateMachine):
     def write(self, dice: random.Random, name: str, racing: bool) -> None:
         folder = self._draw(dice, self._sharp_folders())
         assert folder is not None
-        path, content = join(folder, name), self._content()
+        path = join(folder, name)
+        content = self._content(dice, path)
         if path in self.open_files:
             return
 
@@ -257,7 +264,8 @@ class MountModel(RuleBasedStateMachine):
     def start_writing(self, dice: random.Random, name: str) -> None:
         folder = self._draw(dice, self._sharp_folders())
         assert folder is not None
-        path, content = join(folder, name), self._content()
+        path = join(folder, name)
+        content = self._content(dice, path)
         if path in self.open_files or len(self.open_files) > 1:
             return
 

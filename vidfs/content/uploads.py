@@ -515,15 +515,18 @@ class UploadQueue:
 
     async def _send(self, job: Job, scope: trio.CancelScope) -> bool:
         """One attempt. False: it isn't *job*'s turn yet."""
-        if self._must_wait(job, *self._matcher.foresee(*self._target.place(job), None)):
-            return False
-        plan = await _step(scope, self._target.plan(job), _CALL_DEADLINE_S)
+        folder, title = self._matcher.foresee(*self._target.place(job), None)
+        if self._matcher.has_rival(job, folder, title):
+            return self._wait_for_another(job)
         twin = None
         if not job.must_upload:
             twin = await _step(scope, self._target.find_twin(job), _CALL_DEADLINE_S)
+            if twin is None and self._matcher.has_source(job):
+                return self._wait_for_another(job)
+        plan = await _step(scope, self._target.plan(job), _CALL_DEADLINE_S)
         folder, title = self._matcher.foresee(plan.folder, plan.title, twin)
-        if self._must_wait(job, folder, title):
-            return False
+        if self._matcher.has_rival(job, folder, title):
+            return self._wait_for_another(job)
         path = self._spool.path_of(job.id)
         with spool_errors():
             size_bytes = path.stat().st_size
@@ -560,12 +563,9 @@ class UploadQueue:
         self._learn(heir, receipt.code)
         return heir is job
 
-    def _must_wait(self, job: Job, folder: FolderId, title: str) -> bool:
-        """For another's outcome, before *job* turns up as *title* in *folder*, or is copied."""
-        can_wait = not job.must_upload and self._matcher.has_source(job)
-        if can_wait or self._matcher.has_rival(job, folder, title):
-            job.not_before = self._clock() + RIVAL_PAUSE_S
-            return True
+    def _wait_for_another(self, job: Job) -> bool:
+        """*job* looks again soon whether another's outcome is known."""
+        job.not_before = self._clock() + RIVAL_PAUSE_S
         return False
 
     async def _upload(self, job: Job, plan: UploadPlan, scope: trio.CancelScope) -> UploadReceipt:

@@ -92,6 +92,34 @@ def test_a_copy_of_what_is_on_its_way_is_made_once_that_is_there(rig: Rig, state
     assert (rig.host.calls["upload"], rig.host.calls["begin_clone"]) == (1 + len(others), 1)
 
 
+def test_many_copies_wait_for_one_upload_and_not_for_each_other(rig: Rig) -> None:
+    async def main() -> None:
+        go_on, all_there = trio.Event(), trio.Event()
+        copying = 0
+
+        async def copy() -> None:
+            nonlocal copying
+            copying += 1
+            if copying == 3:
+                all_there.set()
+            await all_there.wait()
+
+        async with rig.open() as volume:
+            rig.host.on("upload", go_on.wait)
+            rig.host.on("begin_clone", copy, copy, copy)
+            await rig.write("a.mp4", FILM)
+            await rig.until_state("a.mp4", JobState.SENDING)
+            for name in "bcd":
+                await rig.write(f"{name}.mp4", FILM)
+                await rig.until_state(f"{name}.mp4", JobState.QUEUED)
+            go_on.set()
+            assert await volume.wait_uploads() == 0
+
+    run(main)
+    assert rig.at_host() == {f"{name}.mp4": FILM for name in "abcd"}
+    assert rig.host.calls["upload"] == 1
+
+
 def test_a_copy_of_what_the_host_refuses_is_sent_itself(rig: Rig) -> None:
     async def main() -> None:
         go_on = trio.Event()
