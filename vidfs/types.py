@@ -103,6 +103,13 @@ class Job:
         return is_file and not self.obsolete
 
     @property
+    def shown_reason(self) -> str:
+        """Why it isn't further, for people."""
+        if not self.reason and self.body_out and self.outcome_unknown:
+            return "all of it is sent: the host's answer is due"
+        return self.reason
+
+    @property
     def is_kept(self) -> bool:
         """The host had a file of these bytes: nothing was sent."""
         return self.code is not None and self.sent_at is None

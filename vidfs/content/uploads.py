@@ -517,16 +517,16 @@ class UploadQueue:
         """One attempt. False: it isn't *job*'s turn yet."""
         folder, title = self._matcher.foresee(*self._target.place(job), None)
         if self._matcher.has_rival(job, folder, title):
-            return self._wait_for_another(job)
+            return self._wait_for(job, "another upload of this name, whose outcome isn't known")
         twin = None
         if not job.must_upload:
             twin = await _step(scope, self._target.find_twin(job), _CALL_DEADLINE_S)
             if twin is None and self._matcher.has_source(job):
-                return self._wait_for_another(job)
+                return self._wait_for(job, "another upload of the same bytes, to be copied")
         plan = await _step(scope, self._target.plan(job), _CALL_DEADLINE_S)
         folder, title = self._matcher.foresee(plan.folder, plan.title, twin)
         if self._matcher.has_rival(job, folder, title):
-            return self._wait_for_another(job)
+            return self._wait_for(job, "another upload of this name, whose outcome isn't known")
         path = self._spool.path_of(job.id)
         with spool_errors():
             size_bytes = path.stat().st_size
@@ -563,9 +563,9 @@ class UploadQueue:
         self._learn(heir, receipt.code)
         return heir is job
 
-    def _wait_for_another(self, job: Job) -> bool:
-        """*job* looks again soon whether another's outcome is known."""
-        job.not_before = self._clock() + RIVAL_PAUSE_S
+    def _wait_for(self, job: Job, what: str) -> bool:
+        """*job* looks again soon."""
+        job.reason, job.not_before = f"waits for {what}", self._clock() + RIVAL_PAUSE_S
         return False
 
     async def _upload(self, job: Job, plan: UploadPlan, scope: trio.CancelScope) -> UploadReceipt:

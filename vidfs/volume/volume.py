@@ -527,7 +527,7 @@ class Volume:
                     sent_bytes=job.sent_bytes,
                     size_bytes=job.size_bytes,
                     attempts=job.attempts,
-                    reason=job.reason,
+                    reason=job.shown_reason,
                     bytes_s=job.sent_bytes / elapsed_s if sending else 0.0,
                 )
             )

@@ -281,6 +281,7 @@ def test_a_server_that_thinks_for_long_lets_the_next_file_go(bench: Bench) -> No
             bench.queue.seal(other)
             await bench.queue.wait_until(lambda: not other.pending)
             assert state_of(slow) is JobState.SENDING
+            assert "answer" in slow.shown_reason
             answers.set()
             await bench.until_idle()
 
@@ -344,8 +345,10 @@ def test_who_waits_for_anothers_outcome_asks_the_host_for_nothing(bench: Bench) 
         async with bench.running():
             bench.queue.seal(bench.write())
             await bench.queue.wait_until(lambda: bench.host.calls["upload"] == 1)
-            bench.queue.seal(bench.write(b"other", inode=Inode(8)))
+            other = bench.write(b"other", inode=Inode(8))
+            bench.queue.seal(other)
             await trio.sleep(OUTCOME_GRACE_S / 2)
+            assert other.shown_reason.startswith("waits for another upload of this name")
             assert (bench.target.plans, bench.host.calls["upload"]) == (1, 1)
             await bench.until_idle()
 
