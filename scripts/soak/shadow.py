@@ -18,7 +18,7 @@ class DivergenceError(Exception):
 
 
 class Content(NamedTuple):
-    """A file; *sha1* is empty where its bytes can't be read."""
+    """A file; *sha1* is empty where its bytes can't be read and aren't known otherwise."""
 
     size: int
     sha1: str
@@ -136,7 +136,7 @@ def is_scratch(path: str) -> bool:
 
 def make_alike(plain: Path, mount: Path, before: Path, seen: Tree) -> None:
     """Make *plain* hold what is *seen* on *mount*. What can't be read there is taken from
-    *plain* or *before*, whichever has a file of that size."""
+    *plain* or *before*, whichever has it."""
     have = load_tree(plain)
     for path in sorted(have, reverse=True):
         if path not in seen or (have[path] is None) != (seen[path] is None):
@@ -144,20 +144,17 @@ def make_alike(plain: Path, mount: Path, before: Path, seen: Tree) -> None:
     for path, content in sorted(seen.items()):
         if content is None:
             (plain / path).mkdir(exist_ok=True)
-        elif path not in have or not is_same(have[path], content) or not content.sha1:
+        elif path not in have or have[path] != content:
             _take(path, content, plain, mount, before)
 
 
 def _take(path: str, content: Content, plain: Path, mount: Path, before: Path) -> None:
-    if content.sha1:
+    if (before / path).is_file() and is_same(_load_content(before / path), content):
+        shutil.copyfile(before / path, plain / path)
+    elif _load_content(mount / path).sha1:
         shutil.copyfile(mount / path, plain / path)
-        return
-    for origin in (plain / path, before / path):
-        if origin.is_file() and origin.stat().st_size == content.size:
-            if origin != plain / path:
-                shutil.copyfile(origin, plain / path)
-            return
-    raise DivergenceError(f"{path} can't be read and has a size that was never written")
+    else:
+        raise DivergenceError(f"{path} can't be read and has {content}, which was never written")
 
 
 def _remove(path: Path) -> None:
