@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import random
 import shutil
@@ -17,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from soak.operations import FOLDERS, Dice, Operation, ToolFailedError
+from soak.operations import FOLDERS, NAMES, Dice, Operation, ToolFailedError
 from soak.shadow import (
     Content,
     DivergenceError,
@@ -45,8 +46,15 @@ _ENDS = {
     "unmounted, cache lost": 5,
     "none": 6,
 }
-_OPTIONS = ("", ",uploads=1", ",api_parallel=1", ",sizes=uploaded")
+_OPTIONS = {
+    "": 5,
+    ",uploads=1": 1,
+    ",api_parallel=1": 1,
+    ",sizes=uploaded": 1,
+    ",dir_ttl=200ms,dir_stale=1s": 4,  # much is listed again while it changes
+}
 _FAULTS = (("drop-before",), ("drop-after",), ("html", "cut", "truncate", "http=502"))
+_NAMES_ELSEWHERE = (*NAMES, "elsewhere.mp4", "elsewhere too.mp4", "else – 映画.mkv", "el.se.avi")
 _TRASH = ("vidfs trash", "vidfs-trash~")
 _NO_MP4 = ("doodstream", "pstream")  # leave it out of titles (API_FACTS §1.3, §3.4)
 
@@ -301,7 +309,7 @@ class Soak:
             pass  # goes on without its mount: it is taken over
         elif holder:
             wait_until_gone(self._mount.state_dir, holder, timeout_s=10)
-        more = self._random.choices(_OPTIONS, (7, 1, 1, 1))[0]
+        more = self._random.choices(tuple(_OPTIONS), tuple(_OPTIONS.values()))[0]
         options = f"debug,other_files=upload{more}"
         done = self._program.run("mount", "-o", options, self._dialect, str(self._mount.path))
         if done.returncode:
@@ -393,6 +401,75 @@ class Soak:
         plain = load_tree(self.plain)
         if text := self._host_differences(plain):
             raise DivergenceError(f"the host is not what it must be:\n{text}")
+        self._change_elsewhere()
+
+    def _change_elsewhere(self) -> None:
+        """Another machine changes the account; the mount must follow."""
+        for _ in range(self._random.randint(0, 3)):
+            files = {
+                file["path"]: file["code"] for file in self._simhost.tree(self._dialect)["files"]
+            }
+            change = self._random.choice(
+                (self._add_elsewhere, self._move_elsewhere, self._remove_elsewhere,
+                 self._move_folder_elsewhere)
+            )  # fmt: skip
+            change({path: files[path] for path in sorted(files) if _is_shown(path)})
+        time.sleep(self._lag_s)
+        self._refresh_all(set(load_tree(self.plain)))
+        self._compare_mount()
+
+    def _draw_free(self) -> str:
+        """A path at which there is nothing."""
+        folders = ["", *(path for path, content in load_tree(self.plain).items() if not content)]
+        while True:
+            path = os.path.join(self._random.choice(folders), self._random.choice(_NAMES_ELSEWHERE))
+            if not (self.plain / path).exists():
+                return path
+
+    def _title(self, path: str) -> str:
+        return os.path.basename(path).removesuffix(".mp4" if self._dialect in _NO_MP4 else "")
+
+    def _find_shown(self, path: str) -> Path:
+        """The file in the plain directory that is at *path* of the host."""
+        shown = self.plain / path
+        return shown if shown.exists() else self.plain / f"{path}.mp4"
+
+    def _add_elsewhere(self, files: Mapping[str, str]) -> None:
+        path, content = self._draw_free(), self._random.randbytes(self._random.randint(1, 90_000))
+        self._note(f"  elsewhere: add {path}")
+        (self.plain / path).write_bytes(content)
+        self._simhost.add_file(self._dialect, self._title(path), content, os.path.dirname(path))
+
+    def _move_elsewhere(self, files: Mapping[str, str]) -> None:
+        if not files:
+            return
+        source, target = self._random.choice(list(files)), self._draw_free()
+        self._note(f"  elsewhere: mv {source} {target}")
+        self._find_shown(source).rename(self.plain / target)
+        change = {"title": self._title(target), "folder": os.path.dirname(target)}
+        body = json.dumps(change).encode("utf-8")
+        self._simhost.request("PATCH", f"{self._dialect}/files/{files[source]}", body)
+
+    def _remove_elsewhere(self, files: Mapping[str, str]) -> None:
+        if len(files) < 4:
+            return
+        path = self._random.choice(list(files))
+        self._note(f"  elsewhere: rm {path}")
+        self._find_shown(path).unlink()
+        self._simhost.request("DELETE", f"{self._dialect}/files/{files[path]}")
+
+    def _move_folder_elsewhere(self, files: Mapping[str, str]) -> None:
+        folders = [path for path, content in load_tree(self.plain).items() if not content]
+        name = f"elsewhere {self._random.randrange(3)}"
+        if not folders:
+            return
+        source = self._random.choice(sorted(folders))
+        if (target := self.plain / os.path.dirname(source) / name).exists():
+            return
+        self._note(f"  elsewhere: mv {source} {name}")
+        (self.plain / source).rename(target)
+        body = json.dumps({"name": name}).encode("utf-8")
+        self._simhost.request("PATCH", f"{self._dialect}/folders", body, path=source)
 
     def _name_scratch_files(self) -> None:
         """What has a scratch name stays here, until it has a real one."""
