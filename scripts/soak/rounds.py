@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from soak.operations import FOLDERS, NAMES, Dice, Operation, ToolFailedError
+from soak.operations import FOLDERS, NAMES, TOOL_S, Dice, Operation, ToolFailedError
 from soak.shadow import (
     Content,
     DivergenceError,
@@ -40,7 +40,8 @@ _LAG_MS = 150
 _ENDS = {
     "killed": 58,
     "killed idle": 14,
-    "killed twice": 7,
+    "killed twice": 6,
+    "killed starting": 4,
     "stopped": 5,
     "unmounted": 5,
     "unmounted, cache lost": 5,
@@ -51,6 +52,7 @@ _OPTIONS = {
     ",uploads=1": 1,
     ",api_parallel=1": 1,
     ",sizes=uploaded": 1,
+    ",upload=close": 1,
     ",dir_ttl=200ms,dir_stale=1s": 4,  # much is listed again while it changes
 }
 _FAULTS = (("drop-before",), ("drop-after",), ("html", "cut", "truncate", "http=502"))
@@ -284,6 +286,8 @@ class Soak:
         pid = self._mount.pid if killer is None else 0
         if killer is not None:
             killer.wait()
+            if end == "killed starting":
+                self._kill_while_starting()
             self._start()
             if end == "killed twice":
                 Killer(self._mount.pid, self._random.uniform(0.0, 0.3)).wait()
@@ -309,11 +313,26 @@ class Soak:
             pass  # goes on without its mount: it is taken over
         elif holder:
             wait_until_gone(self._mount.state_dir, holder, timeout_s=10)
-        more = self._random.choices(tuple(_OPTIONS), tuple(_OPTIONS.values()))[0]
-        options = f"debug,other_files=upload{more}"
-        done = self._program.run("mount", "-o", options, self._dialect, str(self._mount.path))
+        done = self._program.run(*self._draw_mount())
         if done.returncode:
             raise DivergenceError(f"vidfs mount: {done.stderr}")
+
+    def _draw_mount(self) -> tuple[str, ...]:
+        more = self._random.choices(tuple(_OPTIONS), tuple(_OPTIONS.values()))[0]
+        self._note(f"  mount {more}")
+        options = f"debug,other_files=upload{more}"
+        return "mount", "-o", options, self._dialect, str(self._mount.path)
+
+    def _kill_while_starting(self) -> None:
+        mounting = self._program.start(*self._draw_mount())
+        while not (holder := find_lock_holder(self._mount.state_dir)):
+            if mounting.poll() is not None:
+                raise DivergenceError(f"vidfs mount: {mounting.communicate()[1]}")
+            time.sleep(0.005)
+        time.sleep(self._random.uniform(0.0, 0.5))
+        with suppress(ProcessLookupError):
+            os.kill(holder, signal.SIGKILL)
+        mounting.communicate(timeout=TOOL_S)
 
     # --- looking ---------------------------------------------------------------------------------
 
