@@ -131,6 +131,7 @@ class Soak:
         self._dice = Dice(f"{seed} {dialect} dice", sources, folders=self._makes_folders)
         self._recent: deque[str] = deque(maxlen=60)
         self._lag_s = 0.0
+        self._added_elsewhere: set[str] = set()
         self._outages = random.Random(f"{seed} {dialect} outages")
 
     @contextmanager
@@ -330,8 +331,11 @@ class Soak:
                 raise DivergenceError(f"vidfs mount: {mounting.communicate()[1]}")
             time.sleep(0.005)
         time.sleep(self._random.uniform(0.0, 0.5))
-        with suppress(ProcessLookupError):
-            os.kill(holder, signal.SIGKILL)
+        while holder:  # `vidfs mount` itself at first, then the daemon
+            with suppress(ProcessLookupError):
+                os.kill(holder, signal.SIGKILL)
+            wait_until_gone(self._mount.state_dir, holder, timeout_s=10)
+            holder = find_lock_holder(self._mount.state_dir)
         mounting.communicate(timeout=TOOL_S)
 
     # --- looking ---------------------------------------------------------------------------------
@@ -380,10 +384,13 @@ class Soak:
         unread = [path for path, content in tree.items() if content and not content.sha1]
         if not unread:
             return tree
-        hashes = {file["code"]: file["sha1"] for file in self._simhost.tree(self._dialect)["files"]}
+        at_host = {file["code"]: file for file in self._simhost.tree(self._dialect)["files"]}
         for path in unread:
             code = os.getxattr(self._mount.path / path, "user.vidfs.code").decode()
-            tree[path] = Content((self._mount.path / path).stat().st_size, hashes.get(code, ""))
+            size, file = (self._mount.path / path).stat().st_size, at_host.get(code)
+            if size == 0 and file and code in self._added_elsewhere:
+                size = file["size"]  # where the host doesn't tell, nobody knows it here
+            tree[path] = Content(size, file["sha1"] if file else "")
         return tree
 
     def _compare_mount(self) -> None:
@@ -423,7 +430,9 @@ class Soak:
         self._change_elsewhere()
 
     def _change_elsewhere(self) -> None:
-        """Another machine changes the account; the mount must follow."""
+        """Another machine changes the account; the mount must follow. First it sees what it did
+        itself: until then a listing without that lags behind."""
+        self._refresh_all(set(load_tree(self.plain)))
         for _ in range(self._random.randint(0, 3)):
             files = {
                 file["path"]: file["code"] for file in self._simhost.tree(self._dialect)["files"]
@@ -457,7 +466,9 @@ class Soak:
         path, content = self._draw_free(), self._random.randbytes(self._random.randint(1, 90_000))
         self._note(f"  elsewhere: add {path}")
         (self.plain / path).write_bytes(content)
-        self._simhost.add_file(self._dialect, self._title(path), content, os.path.dirname(path))
+        self._added_elsewhere.add(
+            self._simhost.add_file(self._dialect, self._title(path), content, os.path.dirname(path))
+        )
 
     def _move_elsewhere(self, files: Mapping[str, str]) -> None:
         if not files:
