@@ -50,6 +50,7 @@ class Merge:
         by_remote = {(n.kind, n.remote): n for n in entries.values() if n.remote is not None}
         with store.transaction():
             self._tombstones = store.has_tombstones()
+            self._departed = store.has_departed()
             self._known_extras = store.load_extras(folder.inode)
             seen = self._take_in(by_remote)
             for key, node in by_remote.items():
@@ -179,6 +180,8 @@ class Merge:
             stale_title=None,
         )
         if isinstance(remote, RemoteFile):
+            if self._departed:
+                self._tree._store.take_departed(node)
             self._describe(node, remote)
             node.title = remote.title
         else:
@@ -277,7 +280,8 @@ class Merge:
             else:
                 tree._unlink(node)
                 node.linked = False
-        tree._store.delete_nodes([n.inode for n in self._gone if not n.is_folder])
+        files = [n.inode for n in self._gone if not n.is_folder]
+        tree._store.delete_nodes(files, departed_at=self._now)
         # A name that became free may go to the next of its kind.
         self._renaming |= bool(self._gone)
 

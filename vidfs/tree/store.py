@@ -23,7 +23,7 @@ from vidfs.errors import NewerCatalogueError, SpoolDamagedError, SpoolError, Spo
 from vidfs.tree.node import Node, SizeSource
 from vidfs.types import ROOT_INODE, FolderId, Inode, NodeKind
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 _OLDEST_READABLE = 1  # by a command that only looks: it needs no table that came later
 
 _SCHEMA = """
@@ -134,7 +134,20 @@ _MADE_OF = """
 ALTER TABLE node ADD COLUMN made_of TEXT
 """
 
-_UPGRADES = {1: _FOLDER_MOVE, 2: _JOB_FIELDS, 3: _MADE_OF}
+_DEPARTED = """
+-- What only this machine knew of a file that left its folder: it may come up in another one, moved
+-- by somebody else or out of the trash. Columns as in `node`.
+CREATE TABLE departed (
+    remote      TEXT PRIMARY KEY,
+    size        INTEGER,
+    size_source INTEGER NOT NULL,
+    mtime_ns    INTEGER,
+    sha1        TEXT,
+    departed_at REAL NOT NULL          -- Unix seconds
+) WITHOUT ROWID
+"""
+
+_UPGRADES = {1: _FOLDER_MOVE, 2: _JOB_FIELDS, 3: _MADE_OF, 4: _DEPARTED}
 """By version: what makes the next version of it."""
 
 _CHANGED = "changed"  # meta: inodes of folders that commands changed
@@ -462,10 +475,34 @@ class Store:
             )
         )
 
-    def delete_nodes(self, inodes: Iterable[Inode]) -> None:
+    def delete_nodes(self, inodes: Iterable[Inode], *, departed_at: float | None = None) -> None:
+        """*departed_at*: their files may come up elsewhere, see `departed`."""
         keys = [(inode,) for inode in inodes]
+        if departed_at is not None:
+            self.db.executemany(
+                "INSERT OR REPLACE INTO departed"
+                " SELECT remote, size, size_source, mtime_ns, sha1, ? FROM node WHERE inode=?"
+                " AND kind=? AND remote NOTNULL AND (size_source=? OR mtime_ns NOTNULL)",
+                [(departed_at, inode, NodeKind.FILE, SizeSource.UPLOADED) for (inode,) in keys],
+            )
         self.db.executemany("DELETE FROM node WHERE inode=?", keys)
         self.db.executemany("DELETE FROM listing WHERE inode=?", keys)
+
+    def has_departed(self) -> bool:
+        return self.db.execute("SELECT 1 FROM departed LIMIT 1").fetchone() is not None
+
+    def take_departed(self, node: Node) -> None:
+        """Give the new *node* of a file what was known of it in another place."""
+        row = self.db.execute(
+            "SELECT size, size_source, mtime_ns, sha1 FROM departed WHERE remote=?", (node.remote,)
+        ).fetchone()
+        if row is not None:
+            node.size_bytes, node.size_source = row[0], SizeSource(row[1])
+            node.mtime_ns, node.sha1 = row[2], row[3]
+            self.db.execute("DELETE FROM departed WHERE remote=?", (node.remote,))
+
+    def drop_departed(self, before: float) -> None:
+        self.db.execute("DELETE FROM departed WHERE departed_at<?", (before,))
 
     # --- listings, tombstones, trash -------------------------------------------------
 

@@ -490,7 +490,7 @@ class Tree:
             node.linked = False
             if node.remote is not None:
                 self._store.save_tombstone(node.kind, node.remote, self._clock())
-            self._store.delete_nodes([node.inode])
+            self._store.delete_nodes([node.inode], departed_at=self._clock())
             self._touch(parent)
         self._folders.pop(node.inode, None)
         self._listed_at.pop(node.inode, None)
@@ -689,7 +689,7 @@ class Tree:
             self._folders.pop(gone.inode, None)
             self._listed_at.pop(gone.inode, None)
         with self._store.transaction():
-            self._store.delete_nodes([gone.inode for gone in doomed])
+            self._store.delete_nodes([n.inode for n in doomed], departed_at=self._clock())
 
 
 def _empty_listing(remote: str, requested_at: float) -> Listing:

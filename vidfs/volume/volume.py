@@ -76,6 +76,7 @@ ATTR_TTL_S = 3600.0  # changes are pushed to the kernel, so it may believe for l
 _START_DEADLINE_S = 12.0  # for the host's first answer …
 _START_KNOWN_DEADLINE_S = 5.0  # … and where the catalogue can stand in for it
 _SPACE_TTL_S = 300.0
+_DEPARTED_S = 180 * 86400.0  # so long a file may be away, in the trash maybe, and still be known
 _PETABYTE = 1 << 50
 _LIST_AHEAD_PARALLEL = 48
 """Folders listed ahead at once. More than the calls that the transport lets out: while some
@@ -109,6 +110,7 @@ class Volume:
         self._store, self._store_note = open_catalogue(state_dir / "catalogue.sqlite")
         with suppress(SpoolError):  # if the disk is full they may stay
             self._store.drop_tombstones(time.time() - 2 * SETTLE_S)
+            self._store.drop_departed(time.time() - _DEPARTED_S)
         if host.capabilities.clone:
             with suppress(SpoolError):
                 self._store.index_hashes()

@@ -111,6 +111,7 @@ def test_a_catalogue_of_the_first_version_is_taken_over_with_all_that_is_in_it(p
     for column in ("fields", "cloned"):  # which came with the third
         store.db.execute(f"ALTER TABLE job DROP COLUMN {column}")
     store.db.execute("ALTER TABLE node DROP COLUMN made_of")  # with the fourth
+    store.db.execute("DROP TABLE departed")  # with the fifth
     store.db.execute("PRAGMA user_version=1")
     store.close()
 
@@ -193,6 +194,23 @@ def test_tombstones_expire(path: Path) -> None:
     store.drop_tombstones(150.0)
     assert store.find_tombstone(NodeKind.FILE, "c1") is None
     assert store.find_tombstone(NodeKind.FILE, "c2") == 200.0
+
+
+def test_what_departed_is_given_back_once_or_forgotten(path: Path) -> None:
+    store = Store(path)
+    assert not store.has_departed()
+    for inode, code in ((2, "c2"), (3, "c3")):
+        gone = node(inode, remote=code)
+        gone.size_bytes, gone.size_source = 7, SizeSource.UPLOADED
+        store.save_nodes([gone])
+        store.delete_nodes([gone.inode], departed_at=100.0 * inode)
+    assert store.has_departed()
+    store.drop_departed(250.0)
+    for code, known in (("c2", None), ("c3", 7), ("c3", None)):
+        new = node(9, remote=code)
+        new.size_bytes = None
+        store.take_departed(new)
+        assert new.size_bytes == known
 
 
 def test_jobs_come_back_as_they_were(path: Path) -> None:

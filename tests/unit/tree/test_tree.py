@@ -561,6 +561,45 @@ def test_a_mixed_up_name_is_told_to_the_kernel(bench: Bench) -> None:
 # ------------------------------------------------------------------------------ moves and loops
 
 
+@pytest.mark.parametrize("what", ["file", "its folder"])
+def test_what_is_moved_elsewhere_keeps_what_only_we_know_of_it(bench: Bench, what: str) -> None:
+    """Its old place is seen to be empty before its new one is looked at."""
+    host = bench.host
+    a, b = host.add_folder("A"), host.add_folder("B")
+    inner = host.add_folder("Inner", a)
+    code = host.add("film.mp4", folder=inner)
+    host.change(code, size_bytes=None)
+
+    async def main() -> None:
+        async with bench.open() as tree:
+            await tree.refresh(tree.root)
+            for path in (("A",), ("A", "Inner"), ("B",)):
+                folder = tree.root
+                for name in path:
+                    folder = bench.child(name, folder)
+                await tree.refresh(folder)
+            film = tree.find_by_remote(NodeKind.FILE, code)
+            assert film is not None
+            tree.record_uploaded(film, code, title="film.mp4", size_bytes=4711, sha1="ab" * 20)
+            tree.set_mtime(film, 5_000_000_000)
+            await trio.sleep(SETTLE_S + 1)
+            if what == "file":
+                host.change(code, folder=b)
+            else:
+                host.folders[inner] = replace(host.folders[inner], parent=b)
+            source, target = bench.child("A"), bench.child("B")
+            await tree.refresh(bench.child("Inner", source) if what == "file" else source)
+            assert tree.find_by_remote(NodeKind.FILE, code) is None
+            await tree.refresh(target)
+            if what == "its folder":
+                target = bench.child("Inner", target)
+                await tree.refresh(target)
+            film = bench.child("film.mp4", target)
+            assert (film.size_bytes, film.mtime_ns, film.sha1) == (4711, 5_000_000_000, "ab" * 20)
+
+    run(main)
+
+
 def test_a_move_that_only_we_know_of_is_not_undone_however_long_it_takes(bench: Bench) -> None:
     """The host has the old bytes in the old place until the upload is over."""
     films, more = bench.host.add_folder("Films"), bench.host.add_folder("More")
