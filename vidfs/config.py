@@ -314,9 +314,11 @@ def check_base_url(url: str, where: str) -> str:
     try:
         parts = urlsplit(url)
         host = parts.hostname
-        _ = parts.port
+        port = parts.port
     except ValueError:
         raise ConfigError(f"{where}: is not an address") from None
+    if port == 0:
+        raise ConfigError(f"{where}: no server listens on port 0")
     if parts.scheme not in ("https", "http") or not host:
         raise ConfigError(f"{where}: must be an https:// address")
     if parts.username is not None or parts.query or parts.fragment:

@@ -170,6 +170,7 @@ def test_a_file_without_key_may_be_open(tmp_path: Path) -> None:
         "http://127.0.0.1.example.org",
         "http://10.0.0.1",
         "https://example.org:99999",
+        "http://127.0.0.1:0",
     ],
 )
 def test_unsafe_addresses_are_refused(url: str) -> None:
