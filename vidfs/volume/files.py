@@ -490,6 +490,10 @@ class Files:
 def _to_error(job: Job) -> Exception:
     """What `close` reports of an upload that is parked or doesn't get on."""
     error = job.trouble
-    if isinstance(error, UploadRefusedError) and "extension" in str(error).lower():
-        return MediaTypeError(str(error))
+    if isinstance(error, UploadRefusedError):
+        text = str(error).lower()
+        if "extension" in text:
+            return MediaTypeError(str(error))
+        if any(word in text for word in ("too big", "too large", "larger than")):
+            return FileTooBigError(str(error))
     return error if error is not None else UploadRefusedError(job.reason)

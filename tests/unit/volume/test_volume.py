@@ -19,6 +19,7 @@ from vidfs.errors import (
     AccessDeniedError,
     BadRequestError,
     ExistsError,
+    FileTooBigError,
     HostError,
     HostServerError,
     OutcomeUnknownError,
@@ -560,6 +561,7 @@ def test_close_reports_a_refusal_and_a_rewrite_succeeds(rig: Rig) -> None:
         (WrongKeyError("no"), errno.EACCES),
         (QuotaError("full"), errno.EDQUOT),
         (UploadRefusedError("unallowed extension"), errno.EMEDIUMTYPE),
+        (UploadRefusedError("File too big"), errno.EFBIG),
         (UploadRefusedError("storage"), errno.EIO),
         (BadRequestError("no such field"), errno.EINVAL),
     ],
@@ -577,6 +579,18 @@ def test_close_says_why_the_host_did_not_take_it(rig: Rig, error: Exception, exp
             volume.files.release(fh)
 
     run(main)
+
+
+def test_close_says_that_it_is_too_big_for_this_host(rig: Rig) -> None:
+    rig.host = FakeHost(upload_bytes_max=3)
+
+    async def main() -> None:
+        async with rig.open(upload_on_close=True):
+            with pytest.raises(FileTooBigError):
+                await rig.write("a.mp4", b"film")
+
+    run(main)
+    assert rig.host.calls["upload"] == 0
 
 
 def test_close_does_not_wait_for_a_host_that_fails_for_good(
