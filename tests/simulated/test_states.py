@@ -64,6 +64,11 @@ def prepare(rig: Rig, replaces: bool) -> None:
         rig.host.add_file(rig.dialect, "a.mp4", OLD)
 
 
+def assert_sent_once(rig: Rig, state: JobState) -> None:
+    """But for the attempt that was refused."""
+    assert rig.uploads() == (2 if state is JobState.PARKED else 1)
+
+
 def test_it_is_renamed(rig: Rig, state: JobState, replaces: bool) -> None:
     prepare(rig, replaces)
 
@@ -78,6 +83,7 @@ def test_it_is_renamed(rig: Rig, state: JobState, replaces: bool) -> None:
 
     run(main)
     assert rig.at_host() == {"b.mp4": FILM}
+    assert_sent_once(rig, state)
 
 
 def test_it_is_removed(rig: Rig, state: JobState, replaces: bool) -> None:
@@ -142,6 +148,7 @@ def test_it_takes_the_place_of_another(rig: Rig, state: JobState) -> None:
 
     run(main)
     assert rig.at_host() == {"b.mp4": FILM}
+    assert_sent_once(rig, state)
 
 
 @pytest.mark.parametrize("dialect", DIALECTS, indirect=True)
@@ -197,3 +204,4 @@ def test_it_is_moved_to_another_folder(rig: Rig, state: JobState) -> None:
 
     run(main)
     assert rig.at_host() == {"Films/b.mp4": FILM}
+    assert_sent_once(rig, state)
