@@ -233,6 +233,18 @@ def test_what_is_touched_later_is_never_older(mount: Mount) -> None:
         assert touched.stat().st_mtime_ns >= written.stat().st_mtime_ns
 
 
+def test_an_open_file_without_a_name_says_so(mount: Mount) -> None:
+    removed, replaced, other = (mount.path / name for name in ("1.mp4", "2.mp4", "3.mp4"))
+    for path in (removed, replaced, other):
+        path.write_bytes(b"film")
+    with removed.open("rb") as one, replaced.open("rb") as two:
+        removed.unlink()
+        other.rename(replaced)
+        assert [os.fstat(file.fileno()).st_nlink for file in (one, two)] == [0, 0]
+        assert (one.read(), two.read()) == (b"film", b"film")
+    assert replaced.stat().st_nlink == 1
+
+
 def test_an_empty_file_emptied_again_is_newer(mount: Mount) -> None:
     stamp = mount.path / "stamp.mp4"
     stamp.touch()

@@ -30,7 +30,8 @@ class Replies:
         is_folder = attr.kind is NodeKind.FOLDER
         reply.st_ino = attr.inode
         reply.st_mode = self._folder_mode if is_folder else self._file_mode
-        reply.st_nlink = 1  # "unknown" for folders: tools then don't count subfolders by it
+        # 1 is "unknown" for folders: tools then don't count subfolders by it.
+        reply.st_nlink = 1 if attr.is_linked else 0
         reply.st_uid, reply.st_gid = self._uid, self._gid
         reply.st_size = attr.size_bytes
         reply.st_blksize = _WRITE_BYTES if attr.in_spool else _IO_BYTES

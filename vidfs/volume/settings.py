@@ -48,6 +48,7 @@ class Attr(NamedTuple):
     atime_ns: int
     ttl_s: float  # how long the kernel may believe it; changes are told it
     in_spool: bool  # its bytes are on this machine, and may be written at once
+    is_linked: bool = True  # it has a name; without one it lives as long as it is open
 
 
 @dataclass(frozen=True, slots=True)

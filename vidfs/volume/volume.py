@@ -374,6 +374,7 @@ class Volume:
             atime_ns,
             ttl_s,
             local is not None,
+            node.linked,
         )
 
     async def ensure_listed(self, inode: Inode) -> tuple[int, int]:
