@@ -133,6 +133,44 @@ def test_a_mapping_that_outlives_its_descriptor_is_written_back(
     until(lambda: at_host(simhost, "xvs") == {"a.mp4": expected}, "the upload")
 
 
+def test_a_file_is_read_by_others_while_it_is_written(mount: Mount, simhost: Simhost) -> None:
+    content = pattern(2_000_000, 3)
+    path, copy = mount.path / "a.mp4", mount.path / "b.mp4"
+    at, ended = 0, threading.Event()
+    wrong: list[int] = []
+
+    def follow() -> None:
+        with path.open("rb", buffering=0) as file:
+            while not ended.is_set():
+                start = max(0, at - 10_000)  # so the kernel reads the page that grows, too
+                found = os.pread(file.fileno(), 20_000, start)
+                if found != content[start : start + len(found)]:
+                    wrong.append(start)
+
+    with path.open("wb", buffering=0) as file:
+        reader = threading.Thread(target=follow)
+        reader.start()
+        while at < len(content):
+            at += file.write(content[at : at + 1 + at % 7000])
+        ended.set()
+        reader.join(30)
+        with path.open("rb") as source, mmap.mmap(source.fileno(), 0, mmap.MAP_PRIVATE) as view:
+            assert view[:] == content
+            with pytest.raises(OSError, match=os.strerror(errno.ENODEV)):
+                mmap.mmap(source.fileno(), 0, mmap.MAP_SHARED, mmap.PROT_READ)
+    assert not wrong
+    with path.open("rb") as source, mmap.mmap(source.fileno(), 0, prot=mmap.PROT_READ) as view:
+        assert view[:] == content
+        with copy.open("wb", buffering=0) as target:
+            assert os.sendfile(target.fileno(), source.fileno(), 0, 700_001) == 700_001
+            copied = os.copy_file_range(source.fileno(), target.fileno(), 500_000, 700_001)
+            target.seek(700_001 + copied)
+            target.write(view[target.tell() :])  # from pages of the same mount
+    assert copy.read_bytes() == content
+    mount.wait()
+    assert at_host(simhost, "xvs") == {"a.mp4": content, "b.mp4": content}
+
+
 def test_holes_read_as_zeros(mount: Mount) -> None:
     with (mount.path / "a.mp4").open("wb") as file:
         file.seek(1_000_000)

@@ -221,7 +221,9 @@ class Operations(pyfuse3.Operations):
 
     @answers_errno
     async def open(self, inode: InodeT, flags: FlagT, ctx: RequestContext) -> FileInfo:
-        fh = await self._volume.open(Inode(inode), flags)
+        return self._opened(await self._volume.open(Inode(inode), flags))
+
+    def _opened(self, fh: int) -> FileInfo:
         caching = self._volume.files.choose_caching(fh)
         return FileInfo(
             fh=FileHandleT(fh),
@@ -240,7 +242,7 @@ class Operations(pyfuse3.Operations):
     ) -> tuple[FileInfo, EntryAttributes]:
         with self._notifier.serving(parent_inode):
             fh, attr = await self._volume.create(Inode(parent_inode), name_of(name), flags)
-        return FileInfo(fh=FileHandleT(fh)), self._replies.entry(attr)
+        return self._opened(fh), self._replies.entry(attr)
 
     @answers_errno
     async def read(self, fh: FileHandleT, off: int, size: int) -> bytes:

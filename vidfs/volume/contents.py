@@ -55,6 +55,11 @@ class Contents:
             content.is_old = True
         self._outdated.add(inode)
 
+    def written_past(self, inode: Inode) -> None:
+        """*inode*'s bytes change past the kernel, which may come to hold some of them (a private
+        mapping keeps what it shows)."""
+        self._outdated.add(inode)
+
     def is_outdated(self, inode: Inode) -> bool:
         return inode in self._outdated
 

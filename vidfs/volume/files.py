@@ -51,7 +51,7 @@ class Caching(Enum):
 
     KEEP = "keep"
     DROP = "drop"  # older content
-    BYPASS = "bypass"  # leave it to those who have read of it, and ask us for each byte
+    BYPASS = "bypass"  # leave it as it is, and ask us for each byte
 
 
 @dataclass(slots=True, eq=False)
@@ -68,6 +68,7 @@ class Handle:
     wrote: bool = field(default=False)  # since the last flush
     has_read: bool = False  # bytes that came through `reader`
     is_maker: bool = False  # it made the file: what it sent before, it may replace
+    bypasses: bool = False  # the kernel's cache doesn't get what it reads and writes
 
 
 class Files:
@@ -172,11 +173,27 @@ class Files:
         return fh
 
     def choose_caching(self, fh: int) -> Caching:
-        """What the kernel is to do, now that *fh* is being opened."""
-        node = self.get(fh).node
+        """What the kernel is to do, now that *fh* is being opened. Call it once, at once.
+
+        What is only written, and open nowhere else, goes past the kernel's cache: a copy less of
+        every byte, and of every page in memory (cp of 1 GiB: 0.50 s, so 0.29 s). While such a
+        handle is open all others of the file go past it, too: the kernel doesn't see to it that
+        pages they kept are dropped by the next write (before Linux 6.6 never, since then but for
+        those that are read at that moment). What they can't do meanwhile is map it shared.
+        """
+        handle = self.get(fh)
+        node = handle.node
+        others = [other for other in self._handles.values() if other.node is node]
+        others.remove(handle)
+        is_alone = not others and not handle.readable
+        if is_alone or any(other.bypasses and other.writable for other in others):
+            handle.bypasses = True
+            self._contents.written_past(node.inode)
+            return Caching.BYPASS
         if not self._contents.is_outdated(node.inode):
             return Caching.KEEP
-        if any(other.node is node and other.content.is_stale for other in self._handles.values()):
+        if any(other.content.is_stale for other in others):
+            handle.bypasses = True
             return Caching.BYPASS
         self._contents.dropped(node.inode)
         return Caching.DROP

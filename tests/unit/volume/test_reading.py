@@ -112,6 +112,48 @@ def test_other_content_that_a_listing_tells_of_is_read(rig: Rig, change: str) ->
     run(main)
 
 
+def test_only_what_is_written_alone_goes_past_the_kernel_and_nobody_keeps_pages_beside_it(
+    rig: Rig,
+) -> None:
+    rig.host.add("a.mp4", OLD)
+    rig.host.add("b.mp4", OLD)
+
+    async def main() -> None:
+        async with rig.open() as volume:
+
+            async def open_file(name: str, flags: int) -> tuple[int, Caching]:
+                fh = await rig.open_file(name, flags)
+                return fh, volume.files.choose_caching(fh)
+
+            reader, caching = await open_file("a.mp4", os.O_RDONLY)
+            assert caching is Caching.KEEP
+            writer, caching = await open_file("a.mp4", os.O_WRONLY)
+            assert caching is Caching.KEEP  # the reader has pages
+            other, caching = await open_file("b.mp4", os.O_RDWR)
+            assert caching is Caching.KEEP  # it may be mapped
+            for fh in (reader, writer, other):
+                await rig.close(fh)
+
+            writer, caching = await open_file("a.mp4", os.O_WRONLY | os.O_TRUNC)
+            assert caching is Caching.BYPASS
+            reader, caching = await open_file("a.mp4", os.O_RDONLY)
+            assert caching is Caching.BYPASS
+            both, caching = await open_file("a.mp4", os.O_RDWR)
+            assert caching is Caching.BYPASS
+            await rig.close(writer)
+            second, caching = await open_file("a.mp4", os.O_RDONLY)
+            assert caching is Caching.BYPASS  # beside the one for both
+            await rig.close(both)
+            for expected in (Caching.DROP, Caching.KEEP):
+                third, caching = await open_file("a.mp4", os.O_RDONLY)
+                assert caching is expected
+                await rig.close(third)
+            await rig.close(reader)
+            await rig.close(second)
+
+    run(main)
+
+
 def test_the_kernel_keeps_what_is_of_the_same_content_only(rig: Rig) -> None:
     """Also where it gave one descriptor's bytes to another; who may have old ones stays with them,
     and nobody brings new ones into the kernel meanwhile."""
