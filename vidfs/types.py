@@ -78,6 +78,7 @@ class Job:
     trouble: Exception | None = None  # what the last attempt met; None: nothing since it went well
     trouble_since: float = 0.0  # Unix seconds
     must_upload: bool = False  # no copy at the host will do: it refused, or has something else
+    source: Job | None = None  # whose bytes at the host are to be copied, once they are there
     copies_damaged: int = 0  # at the host, one after the other
 
     @property

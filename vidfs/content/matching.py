@@ -83,15 +83,21 @@ class Matcher:
             title if "title" in can.clone_sets else twin.title,
         )
 
-    def has_source(self, job: Job) -> bool:
-        """Whether an older job is about to bring *job*'s very bytes to a host that can copy."""
-        return self._host.capabilities.clone and any(
+    def find_source(self, job: Job) -> Job | None:
+        """An older job that is about to bring *job*'s very bytes to a host that can copy."""
+        if not self._host.capabilities.clone:
+            return None
+        return next((other for other in self._jobs.values() if self.is_source(other, job)), None)
+
+    def is_source(self, other: Job, job: Job) -> bool:
+        """Whether *other* is such a one, and getting on."""
+        return (
             other.id < job.id
+            and self._jobs.get(other.id) is other
             and (other.sha1, other.size_bytes) == (job.sha1, job.size_bytes)
             and other.state in (JobState.QUEUED, JobState.SENDING, JobState.CONFIRMING)
             and other.inode is not None
             and other.trouble is None
-            for other in self._jobs.values()
         )
 
     def has_rival(self, job: Job, folder: FolderId, title: str) -> bool:

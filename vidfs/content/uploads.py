@@ -329,6 +329,8 @@ class UploadQueue:
                 continue
             if job.not_before > now:
                 next_at = min(next_at, job.not_before)
+            elif job.source is not None and self._matcher.is_source(job.source, job):
+                pass  # its end is announced
             elif job.state is JobState.SEALED:
                 self._start_sealing(job)
             elif self._has_seat(now):
@@ -521,7 +523,8 @@ class UploadQueue:
         twin = None
         if not job.must_upload:
             twin = await _step(scope, self._target.find_twin(job), _CALL_DEADLINE_S)
-            if twin is None and self._matcher.has_source(job):
+            if twin is None and (source := self._matcher.find_source(job)) is not None:
+                job.source = source
                 return self._wait_for(job, "another upload of the same bytes, to be copied")
         plan = await _step(scope, self._target.plan(job), _CALL_DEADLINE_S)
         folder, title = self._matcher.foresee(plan.folder, plan.title, twin)

@@ -113,12 +113,35 @@ def test_many_copies_wait_for_one_upload_and_not_for_each_other(rig: Rig) -> Non
             for name in "bcd":
                 await rig.write(f"{name}.mp4", FILM)
                 await rig.until_state(f"{name}.mp4", JobState.QUEUED)
+            jobs = volume.writeback.queue.jobs
+            await rig.until(lambda: sum("same bytes" in job.shown_reason for job in jobs) == 3)
             go_on.set()
             assert await volume.wait_uploads() == 0
 
     run(main)
     assert rig.at_host() == {f"{name}.mp4": FILM for name in "abcd"}
     assert rig.host.calls["upload"] == 1
+
+
+@pytest.mark.parametrize("how", ["removed", "written again"])
+def test_a_copy_of_what_is_no_longer_sent_is_sent_itself(rig: Rig, how: str) -> None:
+    async def main() -> None:
+        async with rig.open() as volume:
+            rig.host.on("upload", trio.sleep_forever)
+            await rig.write("a.mp4", FILM)
+            await rig.until_state("a.mp4", JobState.SENDING)
+            await rig.write("b.mp4", FILM)
+            jobs = volume.writeback.queue.jobs
+            await rig.until(lambda: any("same bytes" in job.shown_reason for job in jobs))
+            if how == "removed":
+                await volume.unlink(ROOT_INODE, "a.mp4")
+            else:
+                await rig.write("a.mp4", b"other")
+            assert await volume.wait_uploads() == 0
+
+    run(main)
+    others = {"a.mp4": b"other"} if how == "written again" else {}
+    assert rig.at_host() == {"b.mp4": FILM} | others
 
 
 def test_a_copy_of_what_the_host_refuses_is_sent_itself(rig: Rig) -> None:
