@@ -55,6 +55,25 @@ def row(rig: Rig) -> dict[str, object]:
     return {name: value for name, value in file.items() if name != "views"}
 
 
+@REWRITES
+def test_what_is_so_new_that_only_listings_show_it_is_not_sent_again(
+    rig: Rig, rewrite: Rewrite
+) -> None:
+    rig.host.set(new_file_404_ms=60_000.0)
+
+    async def main() -> None:
+        async with rig.open():
+            await rig.write("a.mp4", FILM)
+            await rig.settle()
+            before = row(rig)
+            await rewrite(rig)
+            await rig.settle()
+            assert row(rig) == before
+
+    run(main)
+    assert rig.uploads() == 1
+
+
 @ALL
 @REWRITES
 def test_nothing_is_sent_and_nothing_changes(rig: Rig, rewrite: Rewrite) -> None:

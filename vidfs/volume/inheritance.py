@@ -67,25 +67,29 @@ async def find_same(
     try:
         info = (await host.file_info([code])).get(code)
     except HostNotFoundError:
-        return None
+        info = None
+    if info is None:  # some know nothing of a file for a while that they list
+        info = await _find_in(host, folder, code)
     if info is None or not info.readable:
         return None
     if info.size_bytes == job.size_bytes and info.sha1 not in (None, job.sha1):
         return None  # other bytes, and no conversion of these
     if info.folder is None:
-        is_there = known_folder == folder or await _is_in(host, folder, code)
+        is_there = known_folder == folder or await _find_in(host, folder, code) is not None
         if not is_there and not host.capabilities.move_file:
             return None
         info = replace(info, folder=folder if is_there else None)
     return info
 
 
-async def _is_in(host: VideoHost, folder: FolderId, code: FileCode) -> bool:
+async def _find_in(host: VideoHost, folder: FolderId, code: FileCode) -> RemoteFile | None:
+    """*code* as the listing of *folder* shows it."""
     try:
         files = (await host.list_folder(folder)).files
     except HostNotFoundError:
-        return False
-    return any(file.code == code for file in files)
+        return None
+    found = next((file for file in files if file.code == code), None)
+    return replace(found, folder=folder) if found is not None else None
 
 
 def find_missing_fields(host: VideoHost, job: Job, info: RemoteFile | None) -> dict[str, str]:
