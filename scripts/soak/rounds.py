@@ -331,12 +331,16 @@ class Soak:
                 raise DivergenceError(f"vidfs mount: {mounting.communicate()[1]}")
             time.sleep(0.005)
         time.sleep(self._random.uniform(0.0, 0.5))
-        while holder:  # `vidfs mount` itself at first, then the daemon
-            with suppress(ProcessLookupError):
-                os.kill(holder, signal.SIGKILL)
-            wait_until_gone(self._mount.state_dir, holder, timeout_s=10)
-            holder = find_lock_holder(self._mount.state_dir)
+        self._kill(holder)  # `vidfs mount` itself, or already the daemon
         mounting.communicate(timeout=TOOL_S)
+        if holder := find_lock_holder(self._mount.state_dir):
+            self._kill(holder)
+
+    def _kill(self, holder: int) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(holder, signal.SIGKILL)
+        if not wait_until_gone(self._mount.state_dir, holder, timeout_s=10):
+            raise DivergenceError(f"{holder} isn't gone 10 s after SIGKILL")
 
     # --- looking ---------------------------------------------------------------------------------
 
@@ -374,7 +378,7 @@ class Soak:
     def _refresh_all(self, paths: set[str]) -> None:
         time.sleep(self._lag_s)  # a host that lags shows an operation of just now no earlier
         self._ask("refresh", path="/")
-        for path in sorted({os.path.dirname(path) for path in paths} - {""}):
+        for path in sorted({*paths, *map(os.path.dirname, paths)} - {""}):
             if (self._mount.path / path).is_dir():
                 self._ask("refresh", path=f"/{path}")
 
