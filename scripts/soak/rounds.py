@@ -132,6 +132,7 @@ class Soak:
         self._recent: deque[str] = deque(maxlen=60)
         self._lag_s = 0.0
         self._added_elsewhere: set[str] = set()
+        self._host_lock = threading.Lock()  # who has it may count on the host, or take it away
         self._outages = random.Random(f"{seed} {dialect} outages")
 
     @contextmanager
@@ -206,10 +207,11 @@ class Soak:
 
     def _take_the_host_away(self, over: threading.Event) -> None:
         over.wait(self._outages.uniform(0.0, 0.3))
-        self._simhost.stop()
-        over.wait(self._outages.uniform(0.0, 1.0))
-        self._simhost.start()
-        self._set_lag()
+        with self._host_lock:
+            self._simhost.stop()
+            over.wait(self._outages.uniform(0.0, 1.0))
+            self._simhost.start()
+            self._set_lag()
 
     def _set_faults(self) -> None:
         self._clear_faults()
@@ -388,7 +390,8 @@ class Soak:
         unread = [path for path, content in tree.items() if content and not content.sha1]
         if not unread:
             return tree
-        at_host = {file["code"]: file for file in self._simhost.tree(self._dialect)["files"]}
+        with self._host_lock:
+            at_host = {file["code"]: file for file in self._simhost.tree(self._dialect)["files"]}
         for path in unread:
             code = os.getxattr(self._mount.path / path, "user.vidfs.code").decode()
             size, file = (self._mount.path / path).stat().st_size, at_host.get(code)

@@ -343,6 +343,32 @@ def test_a_folder_goes_behind_the_uploads_that_were_on_their_way_into_it(rig: Ri
     assert rig.uploads() == 1
 
 
+@pytest.mark.parametrize("dialect", ["xvs"], indirect=True)
+def test_a_folder_goes_once_it_is_known_that_an_upload_into_it_failed(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That takes longer than a host may lag behind a deletion."""
+    monkeypatch.setattr("vidfs.content.uploads.OUTCOME_GRACE_S", 1.5)
+    monkeypatch.setattr("vidfs.volume.changes._EMPTYING_S", 0.1)
+    rig.host.request("POST", f"{rig.dialect}/folders", path="G")
+    rig.fault("upload", "hang")
+
+    async def main() -> None:
+        async with rig.open():
+            await rig.write("a.mp4", FILM, await rig.folder("G"))
+            await rig.until_state(JobState.SENDING)
+            rig.kill()
+        rig.host.clear_faults()
+        async with rig.open() as volume:
+            await rig.rename("a.mp4", "a.mp4", await rig.folder("G"))
+            await volume.remove_folder(ROOT_INODE, "G")
+            await rig.settle()
+
+    run(main)
+    assert rig.at_host() == {"a.mp4": FILM}
+    assert rig.host.tree(rig.dialect)["folders"] == []
+
+
 @pytest.mark.parametrize("dialect", ["xvs", "streamtape"], indirect=True)
 def test_what_a_lagging_listing_still_shows_in_a_folder_is_not_in_its_way(rig: Rig) -> None:
     rig.host.request("POST", f"{rig.dialect}/folders", path="G")

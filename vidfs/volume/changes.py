@@ -14,6 +14,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 import trio
 
 from vidfs.content.chunkcache import ChunkCache
+from vidfs.content.uploads import OUTCOME_GRACE_S
 from vidfs.errors import (
     BadRequestError,
     ExistsError,
@@ -53,6 +54,7 @@ log = logging.getLogger(__name__)
 
 CHANGE_DEADLINE_S = 30.0  # for a call that changes something, with its retries
 _EMPTYING_S = 10.0  # so long a folder may be full for a host after its files were deleted
+_ARRIVING_S = OUTCOME_GRACE_S + 5.0  # by then it is known what became of an upload into it
 
 
 class Changes:
@@ -179,17 +181,17 @@ class Changes:
         upload may arrive in it that has its place elsewhere by now: it would go with it."""
         queue, folder = self._writeback.queue, FolderId(node.remote or "")
         takes_all = self._host.capabilities.delete_folder
-        deadline = trio.current_time() + _EMPTYING_S
+        began_at = trio.current_time()
         while True:
             if takes_all and queue.is_bound_for(folder):
-                reason = "an upload is still on its way into it"
+                reason, patience_s = "an upload is still on its way into it", _ARRIVING_S
             else:
                 try:
                     await self._trash.remove_folder(node)
                     return
                 except BadRequestError:
-                    reason = "the host says that it is not empty"
-            if trio.current_time() > deadline:
+                    reason, patience_s = "the host says that it is not empty", _EMPTYING_S
+            if trio.current_time() > began_at + patience_s:
                 raise NotEmptyError(f"{node.name}: {reason}")
             await trio.sleep(0.5)
 
