@@ -19,11 +19,19 @@ from __future__ import annotations
 
 import logging
 import math
+from functools import partial
 
 import trio
 
 from vidfs.content.chunkcache import CachedFile, CacheFileCutError, ChunkCache, is_full
-from vidfs.content.chunks import CHUNK_BYTES, chunk_of, chunk_start, chunk_stop, chunks_of
+from vidfs.content.chunks import (
+    CHUNK_BYTES,
+    chunk_count,
+    chunk_of,
+    chunk_start,
+    chunk_stop,
+    chunks_of,
+)
 from vidfs.content.links import Links
 from vidfs.content.sameness import ContentCheck
 from vidfs.content.seats import Seats
@@ -59,11 +67,12 @@ _ECHO_S = 0.5
 """What the kernel asks again at once for a page of its read-ahead that failed: the same answer."""
 _UNREACHABLE_S = 10.0  # no connection: whoever reads is told sooner
 _RECONNECT_S, _RECONNECT_MAX_S = 0.1, 5.0
-_REFUSALS_MAX = 3  # of new links, one after the other: then it's the truth
+_SKIPPED_WINDOWS = 4  # kept of what a server sends though it wasn't asked for, at the most
+_REFUSALS_MAX = 5  # of new links, one after the other: then it's the truth
 
 
-class _LinkExpiredError(TransientHostError):
-    """The next attempt gets a new one."""
+class _AgainError(TransientHostError):
+    """The next attempt, at once, is another one."""
 
 
 class _NoRoomError(VidfsError):
@@ -277,7 +286,7 @@ class RemoteReader:
         be streams would rob each other for ever. They wait for a stream to become free.
         """
         for stream in self._streams:
-            if stream.covers(chunk):
+            if stream.covers(chunk, self._is_unranged):
                 stream.want(chunk, self._cache.window_chunks_max)
                 return stream
         running = [stream for stream in self._streams if not stream.ended]
@@ -347,7 +356,7 @@ class RemoteReader:
                 if stream.written > before:
                     failing_since, delay_s = trio.current_time(), _RECONNECT_S
                 wait_s = max(delay_s, error.retry_after_s or 0.0)
-                if isinstance(error, _LinkExpiredError) or stream.written - before >= CHUNK_BYTES:
+                if isinstance(error, _AgainError) or stream.written - before >= CHUNK_BYTES:
                     wait_s = 0.0
                 is_gone = isinstance(error, HostUnreachableError)
                 patience_s = _UNREACHABLE_S if is_gone else _READ_DEADLINE_S
@@ -377,9 +386,8 @@ class RemoteReader:
             async with self._host.open_stream(link, stream.written, asked) as body:
                 self._refusals = 0
                 if stream.written - body.start_byte > CHUNK_BYTES:
-                    self._is_unranged = True
-                is_alone = all(other.ended or other is stream for other in self._streams)
-                if not await self._same.check(link, body, is_alone=is_alone):
+                    self._begin_earlier(stream, body.start_byte, asked)
+                if not await self._same.check(link, body, is_alone=partial(self._has_only, stream)):
                     self._begin_anew(stream)
                 await self._pump(stream, body.start_byte, body, stop)
         except ContentChangedError:
@@ -387,20 +395,41 @@ class RemoteReader:
             if is_new:
                 raise
             # An old link may lead to the old content still.
-            raise _LinkExpiredError("the link leads to other content") from None
+            raise _AgainError("the link leads to other content") from None
         except (CaptchaError, LegalBlockError):
             raise
         except (HostNotFoundError, AccessDeniedError) as error:
             self._links.drop(self.code, link)
-            if is_new:
-                self._refusals += 1
-                if self._refusals >= _REFUSALS_MAX:
-                    raise
-            # An old one had expired, and a new one may fail by chance: another is asked for.
-            raise _LinkExpiredError(f"the link is no longer good: {error}") from None
+            if not is_new:
+                raise _AgainError(f"the link is no longer good: {error}") from None
+            self._refusals += 1
+            if self._refusals >= _REFUSALS_MAX:
+                raise
+            # It may have failed by chance: another one is asked for, in a moment.
+            raise TransientHostError(f"a new link is refused: {error}") from None
+
+    def _has_only(self, stream: Stream) -> bool:
+        return all(other.ended or other is stream for other in self._streams)
+
+    def _begin_earlier(self, stream: Stream, start: int, asked: int | None) -> None:
+        """The server doesn't know ranges: what it sends before is kept, too, where there is room,
+        so that a player that reads the end first has the film sent once.
+
+        Errors: _AgainError where less than the rest was asked for.
+        """
+        if not self._is_unranged:
+            self._is_unranged = True
+            if asked is not None:
+                raise _AgainError("the server ignores ranges", call="download")
+        first = chunk_count(start)  # that begins in what is sent
+        room = _SKIPPED_WINDOWS * self._cache.window_chunks_max
+        has_room = trio.current_time() >= self._full_until and stream.position - first <= room
+        if has_room and first < stream.position:
+            stream.position, stream.written, stream.buffer = first, chunk_start(first), None
 
     def _begin_anew(self, stream: Stream) -> None:
         """Errors: TransientHostError where part of a chunk is here, which may be of old content."""
+        self._loose.clear()
         start = chunk_start(stream.position)
         if stream.written > start:
             stream.written, stream.buffer = start, None

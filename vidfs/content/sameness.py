@@ -7,7 +7,7 @@ content. Another stamp may be: then bytes that readers have got, or that are hel
 from __future__ import annotations
 
 import hashlib
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 
 from vidfs.content.chunkcache import CachedFile
 from vidfs.content.chunks import chunk_start, chunk_stop
@@ -44,7 +44,9 @@ class ContentCheck:
             part = data[-_WITNESS_BYTES:]
             self._witness = offset + len(data) - len(part), part
 
-    async def check(self, link: DownloadLink, body: ByteStream, *, is_alone: bool) -> bool:
+    async def check(
+        self, link: DownloadLink, body: ByteStream, *, is_alone: Callable[[], bool]
+    ) -> bool:
         """Whether *body* is of the same content as all before, as far as the server tells; else
         nobody has a whole chunk of the other, and of one that was begun nothing may be kept.
 
@@ -59,10 +61,10 @@ class ContentCheck:
         place = stamp[:_HALF] + self._name
         if known is not None and known[_HALF:] != stamp[_HALF:] and place not in self._fickle:
             is_same_server = known[:_HALF] == stamp[:_HALF]
-            is_same = await self._compare(link, thoroughly=is_same_server)
+            is_same = await self._compare(link, stamp, thoroughly=is_same_server)
             if is_same and is_same_server:
                 self._fickle[place] = True
-            elif not is_same and not is_alone:
+            elif not is_same and not (is_alone() and self._file.held_bytes == 0):
                 raise TransientHostError("another version, and nothing to compare yet")
             elif not is_same and is_same_server and await self._is_stamp_of_now(link, stamp):
                 raise self._changed()
@@ -73,7 +75,7 @@ class ContentCheck:
         self._file.note_stamp(stamp)
         return is_same
 
-    async def _compare(self, link: DownloadLink, *, thoroughly: bool) -> bool:
+    async def _compare(self, link: DownloadLink, stamp: bytes, *, thoroughly: bool) -> bool:
         """Whether there was something to compare. Errors: ContentChangedError, HostError."""
         chunks = self._file.samples()
         if not thoroughly:
@@ -81,7 +83,7 @@ class ContentCheck:
         was_compared = False
         for chunk in chunks:
             start, stop = chunk_start(chunk), chunk_stop(chunk, self._file.size_bytes)
-            found = await self._fetch_part(link, start, stop)
+            found = await self._fetch_part(link, start, stop, stamp)
             if self._file.has(chunk):
                 was_compared = True
                 if found != self._file.read(start, stop - start):
@@ -89,7 +91,7 @@ class ContentCheck:
         if self._witness is not None and not was_compared:
             was_compared = True
             start, data = self._witness
-            if await self._fetch_part(link, start, start + len(data)) != data:
+            if await self._fetch_part(link, start, start + len(data), stamp) != data:
                 raise self._changed()
         return was_compared
 
@@ -98,10 +100,15 @@ class ContentCheck:
             "other bytes of the same size", call="download", size_bytes=self._file.size_bytes
         )
 
-    async def _fetch_part(self, link: DownloadLink, start: int, stop: int) -> bytearray:
+    async def _fetch_part(
+        self, link: DownloadLink, start: int, stop: int, stamp: bytes
+    ) -> bytearray:
+        """*stamp*: of the answer that is being checked, which may be older than this one."""
         found = bytearray()
         async with self._host.open_stream(link, start, stop) as body:
             self._check_total(body.total_bytes)
+            if _digest(body.stamp) == self._file.stamp != stamp:
+                raise TransientHostError("an answer of other content than the server has")
             skipped = start - body.start_byte
             async for block in body:
                 found += block[max(0, min(skipped, len(block))) :]

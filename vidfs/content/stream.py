@@ -44,8 +44,12 @@ class Stream:
         self.ended = False
         self.buffer: bytearray | None = None  # of chunk `position`, while the disk is full
 
-    def covers(self, chunk: int) -> bool:
-        return not self.ended and self.position <= chunk <= self.position + SKIP_MAX
+    def covers(self, chunk: int, is_unranged: bool) -> bool:
+        """Whether to wait for it. Where every download begins at the first byte, always, unless
+        it is past *chunk*."""
+        if self.ended or chunk < self.position:
+            return False
+        return is_unranged or chunk <= self.position + SKIP_MAX
 
     def find_stop(self, size_bytes: int, is_unranged: bool) -> int:
         """The byte up to which the next request asks."""

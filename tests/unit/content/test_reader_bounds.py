@@ -207,3 +207,20 @@ def test_a_stream_that_was_ended_writes_nothing_more(
             await check(reader, 20 * CHUNK_BYTES, 1000)
 
     run(main)
+
+
+@pytest.mark.parametrize("place", [SIZE - 1000, 20 * CHUNK_BYTES])
+def test_a_server_without_ranges_sends_a_film_once_though_its_end_is_read_first(
+    bench: Bench, place: int
+) -> None:
+    bench.host.stream_options = {"ignores_range": True}
+
+    async def main() -> None:
+        async with bench.reading() as reader:
+            await check(reader, place, 1000)
+            for at in range(0, SIZE, CHUNK_BYTES):
+                await check(reader, at, CHUNK_BYTES)
+
+    run(main)
+    given = sum(stream.given_bytes for stream in bench.host.streams)
+    assert given <= SIZE + 8 * CHUNK_BYTES, given / SIZE

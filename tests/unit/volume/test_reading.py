@@ -234,7 +234,7 @@ def test_a_download_that_is_not_found_is_no_lost_file(rig: Rig) -> None:
 
     async def main() -> None:
         async with rig.open():
-            rig.host.on("open_stream", *[raising(HostNotFoundError("404"))] * 3)
+            rig.host.on("open_stream", *[raising(HostNotFoundError("404"))] * 5)
             with pytest.raises(HostNotFoundError):
                 await rig.read("a.mp4")
             assert await rig.names() == ["a.mp4"]
