@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import signal
 import sys
 import tempfile
 import time
@@ -74,6 +75,7 @@ def error_of(outcome: Outcome) -> str:
 
 def main() -> int:
     arguments = _parse()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # no mount stays behind
     tools = Tools(Path(arguments.foreign_python), Path(arguments.cpython), arguments.seconds)
     scores: list[Score] = []
     unexplained = 0

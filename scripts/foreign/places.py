@@ -8,7 +8,7 @@ import subprocess
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -128,6 +128,7 @@ def emptied(place: Place) -> Iterator[Path]:
         yield folder
     finally:
         for left in folder.iterdir():
-            shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink()
+            with suppress(OSError):
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
         if place.makes_folders:
             shutil.rmtree(folder, ignore_errors=True)
