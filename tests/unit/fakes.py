@@ -183,10 +183,11 @@ class FakeHost:
         return self.info
 
     def _shown(self, file: RemoteFile) -> RemoteFile:
-        shown = file
-        if not self.says_sizes:
-            shown = replace(shown, size_bytes=None)
-        return shown if self.says_folder else replace(shown, folder=None)
+        shown = file if self.says_sizes else replace(file, size_bytes=None)
+        return self._placed(shown)
+
+    def _placed(self, file: RemoteFile) -> RemoteFile:
+        return file if self.says_folder else replace(file, folder=None)
 
     async def list_folder(self, folder: FolderId) -> Listing:
         requested_at = self.clock()
@@ -223,7 +224,8 @@ class FakeHost:
 
     async def file_info(self, codes: Sequence[FileCode]) -> Mapping[FileCode, RemoteFile]:
         await self._begin("file_info")
-        return {code: self.stored[code].file for code in codes if code in self.stored}
+        known = (code for code in codes if code in self.stored)
+        return {code: self._placed(self.stored[code].file) for code in known}
 
     async def find_size(self, code: FileCode) -> int | None:
         await self._begin("find_size")

@@ -76,6 +76,7 @@ class Confirmer:
         self._record_code = record_code
         self._default_extension = default_extension
         self._editing: dict[FileCode, trio.Event] = {}  # new uploads that are being put right
+        self._heeds_folder = False  # an upload was seen in the folder that it was sent to
 
     async def confirm(self, job: Job, node: Node) -> None:
         place = None
@@ -110,7 +111,7 @@ class Confirmer:
         seen_title = info.title if info is not None else job.sent_title
         seen_folder = info.folder if info is not None and info.folder is not None else None
         if seen_folder is None:
-            seen_folder = job.sent_folder
+            seen_folder = await self._find_folder(job)
         place = self._place_of(node)
         title, parent = title_of(node, self._default_extension), self._tree.get(node.parent)
         new_title = title if title != seen_title else None
@@ -195,6 +196,25 @@ class Confirmer:
             if any(file.code == job.code for file in listing.files):
                 return True
         return False
+
+    async def _find_folder(self, job: Job) -> FolderId | None:
+        """Where *job*'s file lies by the folders' listings, on a host whose files don't tell.
+
+        A host that once heeded the folder of an upload is believed from then on.
+        """
+        sent, root = job.sent_folder, self._host.root
+        if sent is None or sent == root or self._heeds_folder:
+            return sent
+        for folder in (sent, root):
+            try:
+                files = (await self._host.list_folder(folder)).files
+            except HostNotFoundError:
+                continue
+            # Some root listings mix in files of subfolders (API_FACTS §4).
+            if any(file.code == job.code and file.folder in (None, folder) for file in files):
+                self._heeds_folder = folder == sent
+                return folder
+        return sent  # it isn't listed yet
 
     async def _find_info(self, code: FileCode) -> RemoteFile | None:
         """What the host says of a new upload; some say nothing for a while."""

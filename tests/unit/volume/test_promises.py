@@ -94,6 +94,34 @@ def test_a_film_whose_folder_is_removed_elsewhere_is_parked_at_once(rig: Rig) ->
     run(main)
 
 
+def test_a_folder_that_the_host_ignored_is_mended_where_files_do_not_tell_theirs(rig: Rig) -> None:
+    rig.host.says_folder = False
+    folder = rig.host.add_folder("Films")
+
+    async def to_root() -> None:
+        for code in rig.host.stored:
+            rig.host.change(code, folder=rig.host.root)
+
+    async def main() -> None:
+        async with rig.open() as volume:
+            films = await volume.lookup(ROOT_INODE, "Films")
+            assert films is not None
+            rig.host.on("upload", to_root, when="after")
+            await rig.write("a.mp4", b"film", parent=films.inode)
+            assert await volume.wait_uploads() == 0
+            assert rig.host.titles(folder) == ["a.mp4"]
+            await rig.write("b.mp4", b"film b", parent=films.inode)
+            assert await volume.wait_uploads() == 0
+            lists = rig.host.calls["list_folder"]
+            for name in ("c.mp4", "d.mp4"):  # it heeds folders, as was seen
+                await rig.write(name, name.encode(), parent=films.inode)
+            assert await volume.wait_uploads() == 0
+            assert rig.host.calls["list_folder"] == lists
+
+    run(main)
+    assert rig.host.titles(folder) == ["a.mp4", "b.mp4", "c.mp4", "d.mp4"]
+
+
 def test_a_code_that_comes_while_removing_waits_its_turn_leaves_nothing(rig: Rig) -> None:
     rig.host.add("a.mp4", b"old")
 
