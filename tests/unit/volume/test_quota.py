@@ -57,9 +57,9 @@ def test_two_that_have_room_one_by_one_are_not_sent_at_once(rig: Rig) -> None:
             await rig.write("b.mp4", b"b" * 60)
             await rig.write("c.mp4", b"c" * 30)
             await rig.until(lambda: "c.mp4" in rig.at_host())
+            rig.host.info = replace(rig.host.info, storage_left_bytes=10)
             answer.set()
             await rig.until(lambda: "a.mp4" in rig.at_host())
-            rig.host.info = replace(rig.host.info, storage_left_bytes=10)
             volume.retry()
             assert await volume.wait_uploads() == 1
             [upload] = volume.status().uploads
