@@ -452,6 +452,8 @@ def read_range(link: str, offset: int, size_bytes: int) -> bytes:
 
 
 def row_7(bench: Bench) -> list[Line]:
+    """What is compared goes first in turns: pages that the one gave back make the next one faster,
+    by up to half a second for each GiB on a virtual machine."""
     size = bench.sizes.big_bytes
     source = bench.work / "source.mp4"
     write_random(source, size)
@@ -463,23 +465,32 @@ def row_7(bench: Bench) -> list[Line]:
             run(*command)
         times[what].append(watch.wall_s)
 
+    def copy_to_disk() -> None:
+        plain = mount.work / "plain.mp4"
+        timed("spool", "cp", source, plain)
+        plain.unlink()
+
+    def copy_in() -> None:
+        timed("cp", "cp", source, mount.mountpoint / f"Film {turn}.mp4")
+        with stopwatch() as watch:
+            mount.wait_uploads()
+        times["upload"].append(watch.wall_s)
+
+    def send_with_curl() -> None:
+        url = host.api("file/ul")["url"]
+        timed("curl", "curl", "-sSf", "-o", "/dev/null", "-F", f"file1=@{source}", url)
+
     root = bench.place("host")
+    turns = bench.sizes.repeats + bench.sizes.repeats % 2
     with SimHost(root) as host:
         mount = Vidfs(bench.place("vidfs"), host, dialect=DIALECT)
         with mount.mount():
-            for turn in range(bench.sizes.repeats):
+            for turn in range(turns):
                 bench.say(f"copying {size // MIB} MiB in, turn {turn + 1}")
-                plain = mount.work / "plain.mp4"
-                timed("spool", "cp", source, plain)
-                plain.unlink()
-                target = mount.mountpoint / f"Film {turn}.mp4"
-                timed("cp", "cp", source, target)
-                with stopwatch() as watch:
-                    mount.wait_uploads()
-                times["upload"].append(watch.wall_s)
-                url = host.api("file/ul")["url"]
-                timed("curl", "curl", "-sSf", "-o", "/dev/null", "-F", f"file1=@{source}", url)
-            check_count(len(files_of(host)), 2 * bench.sizes.repeats)
+                steps = (copy_to_disk, copy_in, send_with_curl)
+                for step in steps if turn % 2 == 0 else reversed(steps):
+                    step()
+            check_count(len(files_of(host)), 2 * turns)
     source.unlink()
     shutil.rmtree(root)
     median = {what: statistics.median(values) for what, values in times.items()}
