@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,11 @@ def test_what_bears_the_name_by_now_keeps_it(
         said = vidfs.ok("trash", "restore", dialect, "a.mp4")
         assert f"a.mp4 is in {dialect}:/F as a [{code}].mp4" in said
         assert paths(mount.path / "F")[:2] == [f"a [{code}].mp4", "a.mp4"]
-        assert (mount.path / "F/a.mp4").stat().st_size == len(b"a new one")
+        os.utime(mount.path / "F/a.mp4", (1_600_000_000, 1_600_000_000))
+        rm(mount.path / "F/a.mp4")
+        vidfs.ok("trash", "restore", dialect, "a.mp4")
+        found = (mount.path / "F/a.mp4").stat()
+        assert (found.st_size, found.st_mtime) == (len(b"a new one"), 1_600_000_000)
 
 
 def test_an_overwritten_film_can_be_had_back(
