@@ -13,8 +13,8 @@ ROUNDS = 5
 
 
 def test_what_a_plain_directory_holds_is_what_the_host_holds(tmp_path: Path) -> None:
-    """Ten seconds: changes on a mount whose daemon is killed, whose host drops answers."""
-    soak = Soak(tmp_path / "soak", "xvs", 7, faults=[["drop-after"], ["html"]])
+    """Six seconds: changes on a mount whose daemon is killed, whose host drops answers."""
+    soak = Soak(tmp_path / "soak", "xvs", 8, faults=[["drop-after"], ["html"]])
     with soak.running():
         try:
             for number in range(ROUNDS):

@@ -140,8 +140,9 @@ class UploadQueue:
             self._journal.save(job)
         self._notify()
 
-    def reopen(self, job: Job) -> None:
-        """*job*'s bytes are about to change. Errors: SpoolError: then they mustn't.
+    def reopen(self, job: Job, *, clean: bool = False) -> None:
+        """*job*'s bytes are about to change; *clean*: in one step, before and after which they
+        are whole. Errors: SpoolError: then they mustn't.
 
         A row that still said "closed" would let half a file be sent after a restart; one that
         may be sent as it is, after a power cut.
@@ -150,7 +151,7 @@ class UploadQueue:
         before = job.state, job.reason, job.clean
         if job.state is not JobState.WRITING:
             self.withdraw(job)
-        job.state, job.reason, job.clean = JobState.WRITING, "", False
+        job.state, job.reason, job.clean = JobState.WRITING, "", clean
         job.sha1 = job.sha256 = None
         try:
             self._journal.save(job, durable=was_sealed)

@@ -452,7 +452,7 @@ class Files:
                 local = self._writeback.create(node)
             else:
                 local = await self._get_writable(node)
-        self._writeback.begin_write(local)
+        self._writeback.begin_truncate(local)
         try:
             local.file.truncate(size_bytes)
         except SpoolError:

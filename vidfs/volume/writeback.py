@@ -300,6 +300,16 @@ class Writeback:
         if job.state is not JobState.WRITING or job.clean:
             self.queue.reopen(job)
 
+    def begin_truncate(self, local: LocalFile) -> None:
+        """As `begin_write`, but the change is a single step: where nobody else writes, a file
+        that was whole is so whenever we die. Checkpoint: none."""
+        job = local.job
+        was_whole = job.clean or job.state is JobState.WRITING  # or was just made
+        if local.writers == 0 and was_whole and not local.is_short:
+            self.queue.reopen(job, clean=True)
+        else:
+            self.begin_write(local)
+
     def flushed(self, local: LocalFile) -> None:
         """A descriptor was closed: should we die now, the bytes are whole."""
         job = local.job

@@ -83,6 +83,34 @@ def test_a_file_cut_off_while_rewritten_is_sent_by_retry(rig: Rig) -> None:
     assert rig.at_host() == {"a.mp4": b"onemore"}
 
 
+@pytest.mark.parametrize("before", [True, False])
+def test_a_truncation_that_was_cut_off_is_done_or_not(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, before: bool
+) -> None:
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    async def one() -> None:
+        async with rig.open(gentle=False) as volume:
+            await rig.write("a.mp4", b"whole")
+            await rig.until(lambda: not states(volume))
+            node = volume.tree.find_child(volume.tree.root, "a.mp4")
+            assert node is not None
+            step = "content.spool.SpoolFile.truncate" if before else "tree.tree.Tree.set_mtime"
+            with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+                patch.setattr(f"vidfs.{step}", die)
+                await volume.set_size(node.inode, 2)
+
+    async def two() -> None:
+        async with rig.open() as volume:
+            await rig.until(lambda: not states(volume))
+            assert await rig.read("a.mp4") == (b"whole" if before else b"wh")
+            assert len(rig.at_host()) == 1
+
+    run(one)
+    run(two)
+
+
 def test_a_scratch_file_that_was_cut_off_needs_nobody(rig: Rig) -> None:
     async def one() -> None:
         async with rig.open(gentle=False):
