@@ -28,6 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from vidfs.content import freeing
 from vidfs.content.chunks import CHUNK_BYTES, chunk_count, chunk_start, chunk_stop, chunks_of
 from vidfs.types import FileCode
 
@@ -264,7 +265,7 @@ class CachedFile:
         self._data_fd = self._map_fd = -1
         for fd in fds:
             with contextlib.suppress(OSError):
-                os.close(fd)
+                freeing.close(fd)
 
 
 def _without(run: range, kept: Sequence[range]) -> Iterator[range]:
@@ -473,7 +474,7 @@ class ChunkCache:
             self._bytes_used -= held.bytes
         for suffix in (".map", ".data"):
             with contextlib.suppress(OSError):
-                (self._directory / f"{stem}{suffix}").unlink()
+                freeing.unlink(self._directory / f"{stem}{suffix}")
 
     def drop(self, code: FileCode, file: CachedFile) -> None:
         """*file* turned out to be of other content than *code* has now."""
@@ -492,6 +493,7 @@ class ChunkCache:
     def make_room(self, size_bytes: int) -> None:
         """The disk is full: drop so much, as `trim` does."""
         self._free(size_bytes + max(0, self._look_at_disk()))
+        freeing.wait()
         self._look_at_disk()
 
     def _free(self, size_bytes: int) -> None:
@@ -535,7 +537,8 @@ class ChunkCache:
         except OSError:
             shortage = -self._size_bytes_max  # the directory was removed: nothing is known
         else:
-            shortage = min(_FREE_BYTES_MIN, disk.total // _FREE_PART) - disk.free
+            free = disk.free + freeing.bytes_under_way()
+            shortage = min(_FREE_BYTES_MIN, disk.total // _FREE_PART) - free
         room = min(self._size_bytes_max, self._bytes_used - shortage)
         part = max(_WINDOW_PART, 2 * len(self._open))
         self.window_chunks_max = max(0, room) // part // CHUNK_BYTES

@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 import trio
 
+from vidfs.content import freeing
 from vidfs.content.patches import Patch
 from vidfs.content.running_hash import Hashes, RunningHash
 from vidfs.errors import FileTooBigError, SpoolDamagedError, SpoolError, SpoolFullError
@@ -191,7 +192,7 @@ class SpoolFile:
         fd, self._fd = self._fd, None
         if fd is not None:
             with suppress(OSError):
-                os.close(fd)
+                freeing.close(fd)
         if self.patch is not None:
             self.patch.rest()
 
@@ -315,7 +316,7 @@ class Spool:
     def remove(self, job_id: int) -> None:
         self._running.pop(job_id, None)
         for path in (self.path_of, self._sparse_path_of, self._map_path_of):
-            path(job_id).unlink(missing_ok=True)
+            freeing.unlink(path(job_id), missing_ok=True)
 
     def sweep(self, known: Collection[int]) -> Strays:
         """Clear away what no row of the journal stands for.
