@@ -178,3 +178,26 @@ def test_a_reader_of_old_content_gets_no_page_that_another_brought(
                     continue
                 assert found == old[offset : offset + 50_000]
         assert copy(path) == new
+
+
+def test_two_daemons_of_an_account_have_a_cache_each(
+    vidfs: Program, simhost: Simhost, mounted: Mounted
+) -> None:
+    """They would drop each other's chunks. Whoever comes when the cache is free has it again."""
+    film = bytes(range(256)) * 4096
+    simhost.add_file("xvs", "film.mp4", film)
+    cache, point = vidfs.root / "cache" / "xvs", vidfs.root / "other mount"
+    point.mkdir()
+    with mounted("xvs") as first:
+        assert (first.path / "film.mp4").read_bytes() == film
+        vidfs.ok("mount", "-o", f"state_dir={vidfs.root / 'other state'}", "xvs", str(point))
+        try:
+            assert (point / "film.mp4").read_bytes() == film
+        finally:
+            vidfs.ok("umount", str(point))
+        assert len(list(cache.glob("*.data"))) == len(list(cache.glob("2/*.data"))) == 1
+    assert simhost.calls("xvs")["file/direct_link"] == 2
+    simhost.reset_calls("xvs")
+    with mounted("xvs", state_dir=vidfs.root / "other state") as again:
+        assert (again.path / "film.mp4").read_bytes() == film
+    assert "file/direct_link" not in simhost.calls("xvs"), simhost.calls("xvs")

@@ -8,14 +8,16 @@ account is refused but while draining: then it takes the queue over.
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import gc
 import logging
 import os
 import signal
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -221,7 +223,8 @@ def serve_mount(
             raise MountError(f"account {account.name} has no key")
         redactor.add(key)
         manager = ServiceManager(environ)
-        daemon = _Daemon(plan, account, key, parts or load_parts(), on_ready, manager)
+        cache_dir = stack.enter_context(_own_cache(plan.cache_dir))
+        daemon = _Daemon(plan, account, key, cache_dir, parts or load_parts(), on_ready, manager)
         # A walk makes objects by the hundred thousand, hardly any in cycles: looking for those
         # as often as Python does by itself took an eighth of a walk's time.
         gc.freeze()
@@ -233,6 +236,31 @@ def serve_mount(
             raise to_leaf(group) from group
         finally:
             signal.alarm(0)
+
+
+@contextmanager
+def _own_cache(directory: Path) -> Iterator[Path]:
+    """The cache for the time of the block: *directory*, or one below it while that is in use by a
+    daemon of the same account with another state directory. Two would drop each other's chunks."""
+    fd = None
+    for own in chain([directory], (directory / str(number) for number in count(2))):
+        create_private_dir(own)
+        try:
+            fd = os.open(own / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            assert fd is not None
+            os.close(fd)
+            fd = None
+            continue
+        except OSError as error:  # a full disk, or one without locks
+            _log.warning("%s can't be locked: %s", own, error.strerror)
+        break
+    try:
+        yield own
+    finally:
+        if fd is not None:
+            os.close(fd)
 
 
 def _take_lock(plan: MountPlan) -> AccountLock:
@@ -285,6 +313,7 @@ class _Daemon:
         plan: MountPlan,
         account: Account,
         key: Secret,
+        cache_dir: Path,
         parts: Parts,
         on_ready: Callable[[str], None],
         manager: ServiceManager,
@@ -293,6 +322,7 @@ class _Daemon:
         self._plan = plan
         self._account = account
         self._key = key
+        self._cache_dir = cache_dir
         self._parts = parts
         self._on_ready = on_ready
         self._phase: Phase = "starting"
@@ -330,7 +360,7 @@ class _Daemon:
                 host=host,
                 settings=to_volume_settings(self._plan),
                 state_dir=self._plan.state_dir,
-                cache_dir=self._plan.cache_dir,
+                cache_dir=self._cache_dir,
             )
             try:
                 async with trio.open_nursery() as workers:
