@@ -100,19 +100,31 @@ class Matcher:
             and other.trouble is None
         )
 
-    def has_rival(self, job: Job, folder: FolderId, title: str) -> bool:
-        """Whether another attempt may still turn up where, and as what, *job*'s would.
+    def must_wait(self, job: Job) -> bool:
+        """Whether *job* has to wait for the other one still that it waits for."""
+        source, rival = job.source, job.rival
+        return (source is not None and self.is_source(source, job)) or (
+            rival is not None and self._jobs.get(rival.id) is rival and _may_turn_up(rival)
+        )
+
+    def find_rival(self, job: Job, folder: FolderId, title: str) -> Job | None:
+        """Another attempt that may still turn up where, and as what, *job*'s would.
 
         Two files of one title and size whose answers are both lost can't be told apart where
         the host tells no hash: each would be taken for the other. So the second isn't sent
         before the first's outcome is known, or waits for a person.
         """
         loose = self._target.loose_title
-        return any(
-            other is not job
-            and other.outcome_unknown
-            and other.state is not JobState.PARKED
+        rivals = (
+            other
+            for other in self._jobs.values()
+            if other is not job
+            and _may_turn_up(other)
             and other.sent_folder == folder
             and loose(other.sent_title or "") == loose(title)
-            for other in self._jobs.values()
         )
+        return next(rivals, None)
+
+
+def _may_turn_up(job: Job) -> bool:
+    return job.outcome_unknown and job.state is not JobState.PARKED

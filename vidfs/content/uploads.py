@@ -330,11 +330,12 @@ class UploadQueue:
                 continue
             if job.not_before > now:
                 next_at = min(next_at, job.not_before)
-            elif job.source is not None and self._matcher.is_source(job.source, job):
-                pass  # its end is announced
             elif job.state is JobState.SEALED:
                 self._start_sealing(job)
+            elif self._matcher.must_wait(job):
+                pass  # the other's end is announced
             elif self._has_seat(now):
+                job.source = job.rival = None
                 scope = trio.CancelScope()
                 self._running[job.id] = scope
                 self._nursery.start_soon(self._work, job, scope, name=f"upload {job.id}")
@@ -519,7 +520,7 @@ class UploadQueue:
     async def _send(self, job: Job, scope: trio.CancelScope) -> bool:
         """One attempt. False: it isn't *job*'s turn yet."""
         folder, title = self._matcher.foresee(*self._target.place(job), None)
-        if self._matcher.has_rival(job, folder, title):
+        if self._matcher.find_rival(job, folder, title) is not None:
             return self._wait_for(job, "another upload of this name, whose outcome isn't known")
         twin = None
         if not job.must_upload:
@@ -529,7 +530,8 @@ class UploadQueue:
                 return self._wait_for(job, "another upload of the same bytes, to be copied")
         plan = await _step(scope, self._target.plan(job), _CALL_DEADLINE_S)
         folder, title = self._matcher.foresee(plan.folder, plan.title, twin)
-        if self._matcher.has_rival(job, folder, title):
+        job.rival = self._matcher.find_rival(job, folder, title)
+        if job.rival is not None:
             return self._wait_for(job, "another upload of this name, whose outcome isn't known")
         path = self._spool.path_of(job.id)
         with spool_errors():

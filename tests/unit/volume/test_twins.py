@@ -13,6 +13,7 @@ from tests.unit.volume.test_volume import Rig, run
 from vidfs.content import uploads
 from vidfs.errors import (
     BadRequestError,
+    HostServerError,
     OutcomeUnknownError,
     RateLimitedError,
     UploadRefusedError,
@@ -121,6 +122,69 @@ def test_many_copies_wait_for_one_upload_and_not_for_each_other(rig: Rig) -> Non
     run(main)
     assert rig.at_host() == {f"{name}.mp4": FILM for name in "abcd"}
     assert rig.host.calls["upload"] == 1
+
+
+def test_a_copy_that_might_be_taken_for_an_upload_under_way_asks_for_nothing_meanwhile(
+    rig: Rig,
+) -> None:
+    """The host names a copy as its source, until it is renamed: that is what the upload is called,
+    however long it takes."""
+    rig.host.capabilities = FakeHost(clone=True, clone_sets=frozenset({"folder"})).capabilities
+
+    async def main() -> None:
+        go_on = trio.Event()
+        async with rig.open() as volume:
+            folder = await volume.make_folder(ROOT_INODE, "Films")
+            await send_first(rig)
+            rig.host.on("upload", go_on.wait)
+            await rig.write("a.mp4", b"another", parent=folder.inode)
+            await rig.until(lambda: rig.host.calls["upload"] == 2)
+            await rig.write("b.mp4", FILM, parent=folder.inode)
+            jobs = volume.writeback.queue.jobs
+            await rig.until(lambda: any("of this name" in job.shown_reason for job in jobs))
+            before = rig.host.calls.copy()
+            await trio.sleep(4 * uploads.RIVAL_PAUSE_S)  # nothing is what is to happen
+            assert rig.host.calls == before
+            go_on.set()
+            assert await volume.wait_uploads() == 0
+
+    run(main)
+    assert rig.host.paths() == ["/Films/", "/Films/a.mp4", "/Films/b.mp4", "/a.mp4"]
+    assert rig.host.calls["begin_clone"] == 1
+
+
+def test_what_was_sent_itself_waits_for_no_other_any_more(rig: Rig) -> None:
+    """That one may wait for it by then: until it is known what became of it."""
+
+    async def main() -> None:
+        fail, lose = trio.Event(), trio.Event()
+
+        async def failing() -> None:
+            await fail.wait()
+            raise HostServerError("502", retry_after_s=1000.0)
+
+        async def lost() -> None:
+            await lose.wait()
+            raise OutcomeUnknownError("lost")
+
+        rig.host.on("upload", failing, lost)
+        async with rig.open() as volume:
+            await rig.write("a.mp4", FILM)
+            await rig.until_state("a.mp4", JobState.SENDING)
+            await rig.write("b.mp4", FILM)
+            jobs = volume.writeback.queue.jobs
+            await rig.until(lambda: any("same bytes" in job.shown_reason for job in jobs))
+            fail.set()
+            await rig.until_state("b.mp4", JobState.SENDING)
+            await volume.rename(ROOT_INODE, "b.mp4", ROOT_INODE, "c.mp4", replace=True)
+            await volume.rename(ROOT_INODE, "a.mp4", ROOT_INODE, "b.mp4", replace=True)
+            volume.retry()
+            lose.set()
+            with trio.fail_after(10):
+                assert await volume.wait_uploads() == 0
+
+    run(main)
+    assert rig.at_host() == {"b.mp4": FILM, "c.mp4": FILM}
 
 
 @pytest.mark.parametrize("how", ["removed", "written again"])
