@@ -22,7 +22,7 @@ class Content:
     """The bytes of one file at the host, until they are replaced there."""
 
     code: str | None  # None: so far they are here only
-    is_local: bool = False  # they were made here
+    job_id: int | None = None  # they were made here
     is_given: bool = False  # the kernel has got some of them
     is_old: bool = False
 
@@ -36,17 +36,23 @@ class Contents:
         self._now: LRUCache[Inode, Content] = LRUCache(_CONTENTS_MAX)
         self._outdated: set[Inode] = set()  # of which the kernel may hold older pages
 
-    def get(self, node: Node) -> Content:
+    def get(self, node: Node, *, is_here: bool) -> Content:
+        """What *node* holds now. *is_here*: it has bytes that aren't (known to be) at the host."""
         content: Content | None = self._now.get(node.inode)
-        if content is not None and content.code is None:
+        if content is not None and content.code is None and not is_here:
             content.code = node.remote
-        if content is None or content.code != node.remote:
+        if content is None or content.code not in (None, node.remote):
             content = self._now[node.inode] = Content(node.remote)
         return content
 
-    def note_local(self, node: Node) -> None:
-        """*node* has other bytes now, made here: what the kernel has is of them."""
-        self._now[node.inode] = Content(None, is_local=True, is_given=True)
+    def note_local(self, node: Node, job_id: int) -> Content:
+        """*node* has bytes that were made here, by the job *job_id*: what the kernel has is of
+        them, whichever of their descriptors it got them from."""
+        content: Content | None = self._now.get(node.inode)
+        if content is None or content.job_id != job_id:
+            content = Content(None, job_id=job_id, is_given=True)
+            self._now[node.inode] = content
+        return content
 
     def replace(self, inode: Inode) -> None:
         """The host has other bytes for *inode*."""

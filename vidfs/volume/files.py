@@ -119,7 +119,7 @@ class Files:
             readable=access != os.O_WRONLY,
             writable=writable,
             append=bool(flags & os.O_APPEND),
-            content=self._contents.get(node),
+            content=self._get_content(node),
         )
         fh = self._register(handle)
         if truncates:
@@ -130,12 +130,15 @@ class Files:
                 raise
         return fh
 
+    def _get_content(self, node: Node) -> Content:
+        return self._contents.get(node, is_here=self._writeback.find(node.inode) is not None)
+
     def _check_original(self, node: Node) -> None:
         """What was made here is no longer: the host may have made something else of it, and what
         the kernel still has of it must not be seen beside that."""
-        content = self._contents.get(node)
+        content = self._get_content(node)
         if (
-            content.is_local
+            content.job_id is not None
             and node.remote is not None
             and self._writeback.find(node.inode) is None
             and not self._cache.holds_original(FileCode(node.remote), node.size_bytes or 0)
@@ -161,7 +164,7 @@ class Files:
                 readable=access != os.O_WRONLY,
                 writable=access != os.O_RDONLY,
                 append=bool(flags & os.O_APPEND),
-                content=self._contents.get(node),
+                content=self._get_content(node),
                 is_maker=True,
             )
         )
@@ -223,7 +226,7 @@ class Files:
             local.handles += 1
             local.writers += handle.writable
             handle.local = local
-            self._contents.note_local(handle.node)
+            handle.content = self._contents.note_local(handle.node, local.job.id)
             if handle.reader is not None:
                 self._readers.release(handle.reader)
                 handle.reader = None
@@ -276,7 +279,8 @@ class Files:
         if self._settings.upload_on_close and not local.done:
             self._writeback.closed(local)
             job = await self._writeback.wait_done(local)
-            if job.state is JobState.PARKED or (job.pending and job.state is not JobState.WRITING):
+            is_under_way = job.pending and job.state is not JobState.WRITING
+            if job.state is JobState.PARKED or (is_under_way and not local.done):
                 raise _to_error(job)
 
     def release(self, fh: int) -> None:
@@ -397,7 +401,7 @@ class Files:
             raise ContentAbilityError(f"{node.name} has no bytes")
         if handle.content.is_stale and handle.content.code == node.remote:
             raise ContentChangedError("other content than was read", call="download")
-        content = handle.content = self._contents.get(node)
+        content = handle.content = self._get_content(node)
         return self._get_base_reader(handle, FileCode(node.remote), node.size_bytes), content
 
     def _get_base_reader(self, handle: Handle, code: FileCode, size_bytes: int) -> RemoteReader:

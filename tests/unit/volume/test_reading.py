@@ -210,6 +210,45 @@ def test_an_upload_that_the_host_converted_is_read_as_it_is_there(rig: Rig) -> N
     run(main)
 
 
+@pytest.mark.parametrize("had_another", [False, True])
+def test_pages_of_an_upload_are_not_shown_beside_what_the_host_made_of_it(
+    rig: Rig, had_another: bool
+) -> None:
+    """Whoever still has it open gives the kernel bytes of the original, whenever it was opened."""
+    if had_another:
+        rig.host.add("a.mp4", b"another film")
+
+    async def main() -> None:
+        go_on = trio.Event()
+        rig.host.on("upload", go_on.wait)
+        async with rig.open(cache_size_bytes=0) as volume:
+
+            async def open_file() -> tuple[int, Caching]:
+                fh = await rig.open_file("a.mp4", os.O_RDONLY)
+                return fh, volume.files.choose_caching(fh)
+
+            await rig.write("a.mp4", OLD)
+            first, caching = await open_file()
+            assert caching is Caching.KEEP
+            second, _ = await open_file()  # meanwhile the first is no longer the last
+            await rig.close(second)
+            go_on.set()
+            await volume.wait_uploads()
+            [code] = rig.host.stored
+            rig.host.stored[code].content = b"N" * len(OLD)  # its size isn't news
+            third, caching = await open_file()
+            assert caching is Caching.BYPASS
+            assert await volume.files.read(third, 0, 9) == b"N" * 9
+            assert await volume.files.read(first, 0, 9) == OLD[:9]
+            await rig.close(third)
+            await rig.close(first)
+            fourth, caching = await open_file()
+            assert caching is Caching.DROP
+            await rig.close(fourth)
+
+    run(main)
+
+
 def test_a_file_that_the_host_lost_leaves_when_it_is_read(rig: Rig) -> None:
     code = rig.host.add("a.mp4", OLD)
 
