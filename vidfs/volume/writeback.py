@@ -598,13 +598,16 @@ class Writeback:
     # --- waiting --------------------------------------------------------------------------
 
     async def wait_done(self, local: LocalFile) -> Job:
-        """Return when *local*'s job is done or parked (or needs no host), or has met nothing but
-        trouble for long."""
+        """Return when *local*'s job is done or parked (or needs no host, or its file went), or has
+        met nothing but trouble for long, and pauses."""
         job = local.job
 
         def is_over() -> bool:
-            is_stuck = job.trouble is not None and time.time() > job.trouble_since + PATIENCE_S
-            return is_stuck or not job.pending or job.state is JobState.WRITING
+            now = time.time()
+            is_late = job.trouble is not None and now > job.trouble_since + PATIENCE_S
+            is_stuck = is_late and job.not_before > now
+            is_wanted = self.queue.find(job.id) is job
+            return is_stuck or not is_wanted or not job.pending or job.state is JobState.WRITING
 
         await self.queue.wait_until(is_over)
         return job

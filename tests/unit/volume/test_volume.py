@@ -615,6 +615,42 @@ def test_close_does_not_wait_for_a_host_that_fails_for_good(
     assert rig.at_host() == {"a.mp4": b"film"}
 
 
+@pytest.mark.parametrize("how", ["removed", "renamed over"])
+def test_close_does_not_wait_for_a_file_that_goes_meanwhile(rig: Rig, how: str) -> None:
+    async def main() -> None:
+        rig.host.on("upload", trio.sleep_forever)
+        async with rig.open(upload_on_close=True) as volume, trio.open_nursery() as nursery:
+            await rig.write(".b.mp4", b"other")
+            nursery.start_soon(rig.write, "a.mp4", b"film")
+            await rig.until(lambda: rig.host.calls["upload"] == 1)
+            if how == "removed":
+                await volume.unlink(ROOT_INODE, "a.mp4")
+            else:
+                await volume.rename(ROOT_INODE, ".b.mp4", ROOT_INODE, "a.mp4", replace=True)
+            await volume.wait_uploads()
+
+    run(main)
+    assert rig.at_host() == ({} if how == "removed" else {"a.mp4": b"other"})
+
+
+def test_close_waits_for_an_attempt_that_gets_on_however_long_ago_one_failed(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        go_on = trio.Event()
+        rig.host.on("upload", raising(UploadNodeError("502")), go_on.wait)
+        async with rig.open(upload_on_close=True) as volume, trio.open_nursery() as nursery:
+            nursery.start_soon(rig.write, "a.mp4", b"film")
+            await rig.until(lambda: rig.host.calls["upload"] == 2)
+            monkeypatch.setattr(writeback, "PATIENCE_S", 0.0)
+            await rig.write("b.mp4", b"other")  # whose steps wake all who wait
+            go_on.set()
+            await volume.wait_uploads()
+
+    run(main)
+    assert rig.at_host() == {"a.mp4": b"film", "b.mp4": b"other"}
+
+
 def test_writing_on_after_a_close_that_waited_loses_nothing(rig: Rig) -> None:
     """Two descriptors of one opening: the first is closed, the second goes on."""
 
