@@ -169,12 +169,15 @@ class Changes:
         self._check_may_delete()
         with self._unfinished.noted(node, removes=True):
             with change_deadline():
-                # A host's own deletion takes the videos inside with it: look for certain.
-                await self._tree.refresh_newest(node)
-                if self._tree.entries(node):
-                    raise NotEmptyError(f"{node.name} is not empty")
+                await self._check_empty(node)
                 await self._remove_emptied(node)
             self._tree.remove(node)
+
+    async def _check_empty(self, node: Node) -> None:
+        """A host's own deletion takes the videos inside with it: look for certain."""
+        await self._tree.refresh_newest(node)
+        if self._tree.entries(node):
+            raise NotEmptyError(f"{node.name} is not empty")
 
     async def _remove_emptied(self, node: Node) -> None:
         """Remove a folder that was seen empty. A host may lag behind its own deletions, and an
@@ -182,10 +185,14 @@ class Changes:
         queue, folder = self._writeback.queue, FolderId(node.remote or "")
         takes_all = self._host.capabilities.delete_folder
         began_at = trio.current_time()
+        has_waited = False
         while True:
             if takes_all and queue.is_bound_for(folder):
                 reason, patience_s = "an upload is still on its way into it", _ARRIVING_S
+                has_waited = True
             else:
+                if has_waited:  # others may have put something into it
+                    await self._check_empty(node)
                 try:
                     await self._trash.remove_folder(node)
                     return

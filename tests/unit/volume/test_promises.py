@@ -17,6 +17,7 @@ from vidfs.errors import (
     BadRequestError,
     HostServerError,
     NamespaceAbilityError,
+    NotEmptyError,
     OutcomeUnknownError,
     SpoolFullError,
 )
@@ -275,6 +276,35 @@ def test_a_folder_that_others_emptied_can_be_removed(rig: Rig) -> None:
             assert await rig.names() == []
 
     run(main)
+
+
+def test_a_folder_that_was_waited_for_is_looked_at_again(rig: Rig) -> None:
+    """Another machine may have put a film into it meanwhile, which would go with it."""
+
+    async def main() -> None:
+        go_on = trio.Event()
+        rig.host.on("upload", go_on.wait)
+        async with rig.open() as volume:
+            folder = await volume.make_folder(ROOT_INODE, "F")
+            await rig.write("a.mp4", b"film", parent=folder.inode)
+            await rig.until(lambda: rig.host.calls["upload"] == 1)
+            await volume.rename(folder.inode, "a.mp4", ROOT_INODE, "a.mp4", replace=True)
+
+            async def remove() -> None:
+                with pytest.raises(NotEmptyError):
+                    await volume.remove_folder(ROOT_INODE, "F")
+
+            async with trio.open_nursery() as nursery:
+                looks = rig.host.calls["list_folder"]
+                nursery.start_soon(remove)
+                await rig.until(lambda: rig.host.calls["list_folder"] > looks)
+                await trio.testing.wait_all_tasks_blocked()
+                rig.host.add("b.mp4", b"another", next(iter(rig.host.folders)))
+                go_on.set()
+            assert await volume.wait_uploads() == 0
+
+    run(main)
+    assert rig.at_host() == {"a.mp4": b"film", "b.mp4": b"another"}
 
 
 def test_a_host_that_lags_behind_its_own_deletions_is_asked_again(rig: Rig) -> None:
