@@ -9,7 +9,7 @@ import msgspec
 
 from vidfs.hosts.api import Listing, RemoteFile, RemoteFolder
 from vidfs.tree.names import Titled, assign_names, is_host_form
-from vidfs.tree.node import Node, SizeSource
+from vidfs.tree.node import Node, SizeSource, state_of
 from vidfs.types import ROOT_INODE, Inode, NodeKind
 
 if TYPE_CHECKING:
@@ -29,7 +29,8 @@ Key = tuple[NodeKind, str]  # kind and the host's identifier
 
 
 class Merge:
-    """One listing into the tree: a single atomic step."""
+    """One listing into the tree: a single atomic step, in memory too. Each node that it changes
+    is as it was again if the catalogue doesn't take it."""
 
     def __init__(self, tree: Tree, folder: Node, listing: Listing) -> None:
         self._tree = tree
@@ -39,6 +40,7 @@ class Merge:
         self._changed: list[Node] = []
         self._new: list[Node] = []
         self._gone: list[Node] = []
+        self._left: list[tuple[Inode, str, Node]] = []  # names in other folders that moved here
         self._extras: list[tuple[str | None, Inode]] = []
         self._renaming = False
         self._is_first = tree.listed_at(folder) is None
@@ -57,14 +59,14 @@ class Merge:
                 if key not in seen and not self._keep_unlisted(node):
                     self._gone.append(node)
             self._leave(entries)
-            for node in self._new:
-                tree._live[node.inode] = node
             renamed = self._name(entries) if self._renaming else []
             store.save_nodes(self._changed)
             store.save_extras(self._extras)
             store.save_listed_at(folder.inode, self._listing.requested_at)
             if (self._new or self._gone) and not self._is_first:
                 tree._touch(folder)
+        for node in self._new:
+            tree._live[node.inode] = node
         tree._listed_at[folder.inode] = self._listing.requested_at
         tree._remember(folder.inode, entries)
         if self._changed or self._gone:
@@ -194,11 +196,13 @@ class Merge:
 
     def _update(self, node: Node, remote: RemoteFolder | RemoteFile) -> None:
         title = remote.title if isinstance(remote, RemoteFile) else remote.name
+        before = state_of(node)
         changed = self._place(node, title)
         if isinstance(remote, RemoteFile):
             changed |= self._describe(node, remote)
         if changed:
             self._changed.append(node)
+            self._tree._undo_on_rollback(node, before)
 
     def _place(self, node: Node, title: str) -> bool:
         """Settle name and place of a known *node* that the host lists here as *title*."""
@@ -222,7 +226,7 @@ class Merge:
                 node.given, self._renaming = None, True
         if not here:
             self._tree._unlink(node)
-            self._tree._listener.entry_changed(node.parent, node.name, node.inode)
+            self._left.append((node.parent, node.name, node))
             node.parent, node.given = self._folder.inode, None
             self._new.append(node)
             self._renaming = changed = True
@@ -278,6 +282,7 @@ class Merge:
             if node.is_folder:
                 tree._drop_subtree(node)
             else:
+                tree._undo_on_rollback(node)
                 tree._unlink(node)
                 node.linked = False
         files = [n.inode for n in self._gone if not n.is_folder]
@@ -310,15 +315,18 @@ class Merge:
             if node.name != name:
                 if node.name:
                     renamed.append((node.name, node))
-                node.name = name
                 if inode not in written:
+                    self._tree._undo_on_rollback(node)
                     self._changed.append(node)
+                node.name = name
         entries.clear()
         entries.update((node.name, node) for node in nodes.values())
         return renamed
 
     def _tell(self, renamed: Iterable[tuple[str, Node]]) -> None:
         listener, parent = self._tree._listener, self._folder.inode
+        for place, old_name, node in self._left:
+            listener.entry_changed(place, old_name, node.inode)
         for node in self._gone:
             listener.entry_changed(parent, node.name, node.inode)
         for old_name, node in renamed:

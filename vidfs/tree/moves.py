@@ -57,13 +57,7 @@ class Moves:
         made = replace(move, parent=None, name=None, begun_at=self._tree._clock())
         with self._tree._store.durable():
             self._tree._undo_on_rollback(node)
-            duplicate = self._tree.find_by_remote(NodeKind.FOLDER, folder)
-            if duplicate is not None and duplicate is not node:
-                # A listing was quicker than the answer.
-                self._tree._listener.entry_changed(
-                    duplicate.parent, duplicate.name, duplicate.inode
-                )
-                self._tree._drop_subtree(duplicate)
+            self._tree._drop_duplicate(node, folder)
             self._tree._store.save_move(made)
             self._tree._store.save_tombstone(NodeKind.FOLDER, move.old, self._tree._clock())
             self._tree._store.follow_move(move.old, folder)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import IntEnum
+from operator import attrgetter
 
 from vidfs.types import Inode, NodeKind
 
@@ -53,3 +54,13 @@ class Node:
     @property
     def is_folder(self) -> bool:
         return self.kind is NodeKind.FOLDER
+
+
+_FIELDS = tuple(field.name for field in fields(Node))
+state_of = attrgetter(*_FIELDS)
+"""All that a node is now, for `restore`."""
+
+
+def restore(node: Node, state: tuple[object, ...]) -> None:
+    for name, value in zip(_FIELDS, state, strict=True):
+        setattr(node, name, value)

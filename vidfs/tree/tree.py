@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 from weakref import WeakValueDictionary
 
@@ -39,7 +40,7 @@ from vidfs.hosts.api import Listing, RemoteFile, VideoHost
 from vidfs.tree.merge import SETTLE_S, TRASH_PREFIX, Merge, to_extra
 from vidfs.tree.moves import Moves
 from vidfs.tree.names import decorated
-from vidfs.tree.node import Node, SizeSource, file_time_ns
+from vidfs.tree.node import Node, SizeSource, file_time_ns, restore, state_of
 from vidfs.tree.store import Store
 from vidfs.types import ROOT_INODE, FileCode, FolderId, Inode, NodeKind
 
@@ -54,16 +55,6 @@ _REFRESH_PARALLEL = 16
 _PATIENCE_S = 10.0  # so long a listing that is too old is waited for …
 _LATE_S = 30.0  # … and so long it isn't, after that was in vain
 _READS_S = 1.0  # after this the kernel has its answers
-_CHANGING = (
-    "parent",
-    "name",
-    "given",
-    "remote",
-    "title",
-    "stale_title",
-    "unsettled_since",
-    "linked",
-)
 _DEPTH_MAX = 1000  # folders in each other; more are a loop
 
 
@@ -456,10 +447,10 @@ class Tree:
             if kind is NodeKind.FOLDER:
                 # A folder that we made is empty for certain: no need to ask.
                 self._store.save_listed_at(node.inode, now)
-                self._listed_at[node.inode] = now
             self._touch(parent)
         self._live[node.inode] = node
         if kind is NodeKind.FOLDER:
+            self._listed_at[node.inode] = now
             self._remember(node.inode, {})
         self._link(node)
         return node
@@ -469,6 +460,9 @@ class Tree:
         old_parent = self.get(node.parent)
         with self._store.transaction():
             self._undo_on_rollback(node)
+            if node.remote is not None:
+                self._drop_duplicate(node, node.remote)
+                node.linked = True  # such a listing may have made it leave, too
             self._unlink(node)
             node.parent, node.name, node.given = parent.inode, name, name
             if title is not None:
@@ -531,15 +525,10 @@ class Tree:
         is_new: bool = True,
     ) -> None:
         """*node*'s bytes are at the host, under *code*: *is_new*, or that had them already."""
+        self._undo_on_rollback(node)
         if node.remote is not None and node.remote != code:
             self._store.save_tombstone(NodeKind.FILE, node.remote, self._clock())
-        duplicate = self.find_by_remote(NodeKind.FILE, code)
-        if duplicate is not None and duplicate is not node:
-            # A listing was quicker than the answer to the upload.
-            self._listener.entry_changed(duplicate.parent, duplicate.name, duplicate.inode)
-            self._unlink(duplicate)
-            duplicate.linked = False
-            self._store.delete_nodes([duplicate.inode])
+        self._drop_duplicate(node, code)
         node.remote, node.title, node.sha1 = code, title, sha1
         node.size_bytes, node.size_source = size_bytes, SizeSource.UPLOADED
         if is_new:
@@ -629,22 +618,29 @@ class Tree:
 
     # --- inside ---------------------------------------------------------------------------
 
-    def _undo_on_rollback(self, node: Node) -> None:
-        """A change of *node* that the disk doesn't take won't have happened in memory either."""
-        before = {name: getattr(node, name) for name in _CHANGING}
+    def _undo_on_rollback(self, node: Node, before: tuple[object, ...] | None = None) -> None:
+        """A change of *node*, which is or was as *before*, that the disk doesn't take won't have
+        happened in memory either."""
+        self._store.after_rollback(partial(self._restore, node, before or state_of(node)))
 
-        def undo() -> None:
-            self._unlink(node)
-            for name, value in before.items():
-                setattr(node, name, value)
+    def _restore(self, node: Node, state: tuple[object, ...]) -> None:
+        self._unlink(node)
+        restore(node, state)
+        if node.linked and node.inode != ROOT_INODE:
             self._link(node)
 
-        self._store.after_rollback(undo)
+    def _drop_duplicate(self, node: Node, remote: str) -> None:
+        """A listing was quicker than the host's answer, which says that *remote* is *node*."""
+        duplicate = self.find_by_remote(node.kind, remote)
+        if duplicate is not None and duplicate is not node:
+            self._listener.entry_changed(duplicate.parent, duplicate.name, duplicate.inode)
+            self._drop_subtree(duplicate)
 
     def _step_aside(self, parent: Node, name: str, newcomer: Node) -> None:
         """What a listing has brought under *name* meanwhile lets *newcomer* have it."""
         other = self.find_child(parent, name)
         if other is not None and other is not newcomer:
+            self._undo_on_rollback(other)
             self._unlink(other)
             other.name, other.given = decorated(name, other.remote or str(other.inode)), None
             self._save(other)
@@ -657,6 +653,7 @@ class Tree:
         self._store.save_nodes(node for node in nodes if node.linked)
 
     def _touch(self, folder: Node) -> None:
+        self._undo_on_rollback(folder)
         folder.mtime_ns = file_time_ns()
         self._save(folder)
 
@@ -683,12 +680,13 @@ class Tree:
                     if child.parent == folder.inode and child.inode not in known:
                         doomed.append(child)
                         known.add(child.inode)
-        self._unlink(node)
-        for gone in doomed:
-            gone.linked = False
-            self._folders.pop(gone.inode, None)
-            self._listed_at.pop(gone.inode, None)
         with self._store.transaction():
+            self._unlink(node)
+            for gone in doomed:
+                self._undo_on_rollback(gone)
+                gone.linked = False
+                self._folders.pop(gone.inode, None)
+                self._listed_at.pop(gone.inode, None)
             self._store.delete_nodes([n.inode for n in doomed], departed_at=self._clock())
 
 

@@ -1,4 +1,4 @@
-"""Removals and renames that a daemon was asking the host for when it died.
+"""Removals and renames that the host is being asked for, and those that it was when a daemon died.
 
 What the host made of them nobody knows. Each was noted in the journal before the host was asked;
 the next start takes the note up:
@@ -19,7 +19,7 @@ from vidfs.errors import NotFoundError, SpoolError
 from vidfs.tree.journal import SqlJournal
 from vidfs.tree.node import Node
 from vidfs.tree.tree import Tree
-from vidfs.types import FileCode, FolderId, Job, JobState, NodeKind
+from vidfs.types import FileCode, FolderId, Inode, Job, JobState, NodeKind
 from vidfs.volume.trash import Trash
 from vidfs.volume.writeback import Writeback
 
@@ -32,6 +32,12 @@ class Unfinished:
         self._journal = journal
         self._writeback = writeback
         self._trash = trash
+        self._moving: set[Inode] = set()
+
+    def is_moving(self, node: Node) -> bool:
+        """Whether the host is being asked to give *node* another name or place: a listing that
+        no longer shows it where it was may be of that, and doesn't take it from the tree."""
+        return node.inode in self._moving
 
     @contextmanager
     def noted(
@@ -51,11 +57,15 @@ class Unfinished:
             log.info("a change of %s is not noted: %s", node.name, error)
             yield
             return
+        if target is not None:
+            self._moving.add(node.inode)
         try:
             yield
         except Exception:
             self._journal.drop(job)
             raise
+        finally:
+            self._moving.discard(node.inode)
         # Not if we are being stopped: the host may do it yet.
         self._journal.drop(job)
 

@@ -151,9 +151,9 @@ class Volume:
             writeback=self.writeback,
             settings=settings,
         )
-        unfinished = Unfinished(self.tree, journal, self.writeback, trash)
-        unfinished.resume()
-        self._changes = self._make_changes(unfinished, trash)
+        self._unfinished = Unfinished(self.tree, journal, self.writeback, trash)
+        self._unfinished.resume()
+        self._changes = self._make_changes(trash)
         self._thumbnails = self._make_thumbnails()
         self._attributes = Attributes(
             self.tree, host, self.writeback, retitle=self._changes.retitle
@@ -178,7 +178,7 @@ class Volume:
             default_extension=self._default_extension,
         )
 
-    def _make_changes(self, unfinished: Unfinished, trash: Trash) -> Changes:
+    def _make_changes(self, trash: Trash) -> Changes:
         return Changes(
             tree=self.tree,
             host=self._host,
@@ -187,7 +187,7 @@ class Volume:
             writeback=self.writeback,
             trash=trash,
             listener=self,
-            unfinished=unfinished,
+            unfinished=self._unfinished,
             settings=self.settings,
             default_extension=self._default_extension,
         )
@@ -204,7 +204,9 @@ class Volume:
             ),
             listener=self,
             is_in_flight=lambda file: self.writeback.is_in_flight(file),
-            is_pinned=lambda node: self.writeback.is_pinned(node),
+            is_pinned=lambda node: (
+                self.writeback.is_pinned(node) or self._unfinished.is_moving(node)
+            ),
             holds_original=lambda node: self.writeback.holds_original(node),
         )
 

@@ -228,3 +228,38 @@ def test_rm_works_on_a_disk_that_is_really_full(rig: Rig, small: Path) -> None:
             assert await rig.names() == ["1.mp4", "2.mp4", "3.mp4"]
 
     run(main)
+
+
+def test_a_listing_that_cannot_be_kept_takes_nothing_from_those_who_have_it_open(
+    rig: Rig, disk: Disk
+) -> None:
+    films = rig.host.add_folder("Films")
+    inside = rig.host.add("a.mp4", b"film", films)
+    gone = rig.host.add("gone.mp4", b"gone")
+
+    async def main() -> None:
+        async with rig.open(dir_ttl_s=0, dir_stale_s=0) as volume:
+            folder, left = [await volume.lookup(ROOT_INODE, n) for n in ("Films", "gone.mp4")]
+            assert folder is not None
+            assert left is not None
+            fh = await rig.open_file("a.mp4", os.O_RDONLY, folder.inode)
+            rig.host.change(inside, folder=rig.host.root)
+            rig.host.folders.clear()
+            del rig.host.stored[gone]
+            disk.full = True
+            assert await rig.names() == ["Films", "gone.mp4"]
+            assert disk.refused
+            again = await volume.lookup(folder.inode, "a.mp4")
+            assert again is not None
+            for inode in (left.inode, again.inode):  # neither is stale
+                volume.files.release(await volume.open(inode, os.O_RDONLY))
+            assert await volume.files.read(fh, 0, 9) == b"film"
+            disk.full = False
+            assert await rig.names() == ["a.mp4"]
+            moved = await volume.lookup(ROOT_INODE, "a.mp4")
+            assert moved is not None
+            assert moved.inode == again.inode
+            assert await volume.files.read(fh, 0, 9) == b"film"
+            volume.files.release(fh)
+
+    run(main)

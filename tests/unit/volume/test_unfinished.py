@@ -1,4 +1,4 @@
-"""Changes that the host was being asked for when the daemon died."""
+"""Changes that the host is being asked for: the daemon dies, or listings overtake the answer."""
 
 from __future__ import annotations
 
@@ -223,3 +223,36 @@ def test_what_a_full_disk_cannot_note_is_not_asked_of_the_host(
 
 async def rename(volume: Volume, old: str, new: str) -> None:
     await volume.rename(ROOT_INODE, old, ROOT_INODE, new, replace=True)
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_a_move_whose_answer_is_late_is_not_taken_for_a_loss(rig: Rig, kind: str) -> None:
+    """The host has done it, and listings of both folders come before its answer."""
+    films = rig.host.add_folder("Films")
+    if kind == "file":
+        rig.host.add("a.mp4", b"film", films)
+    else:
+        rig.host.add_folder("a.mp4", films)
+
+    async def main() -> None:
+        async with rig.open(dir_ttl_s=0, dir_stale_s=0) as volume:
+            [attr] = [await volume.lookup(ROOT_INODE, "Films")]
+            assert attr is not None
+            before = await volume.lookup(attr.inode, "a.mp4")
+            assert before is not None
+
+            async def meanwhile() -> None:
+                for path in ("Films", ""):
+                    await volume.refresh(path)
+                assert volume.tree.get(before.inode).linked
+
+            rig.host.on(f"edit_{kind}", meanwhile, when="after")
+            await volume.rename(attr.inode, "a.mp4", ROOT_INODE, "b.mp4", replace=True)
+            for _ in range(2):
+                after = await volume.lookup(ROOT_INODE, "b.mp4")
+                assert after is not None
+                assert after.inode == before.inode
+                assert await rig.names() == ["Films", "b.mp4"]
+                assert await rig.names(attr.inode) == []
+
+    run(main)
