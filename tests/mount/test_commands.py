@@ -185,8 +185,8 @@ def test_a_plain_unmount_goes_on_until_the_queue_is_empty(
         [status] = vidfs.status()
         assert (status["pid"], status["pending"]) == (pid, 1)
         assert "finishing uploads" in vidfs.ok("status", str(mount.path))
+        vidfs.fails("wait", "--timeout", "0.2", str(mount.path), code=6)
         simhost.clear_faults()
-        vidfs.ok("wait", str(mount.path))
         assert wait_until_gone(mount.state_dir, pid, timeout_s=20)
         assert simhost.body("xvs", "a.mp4") == FILM
 

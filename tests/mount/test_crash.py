@@ -103,8 +103,8 @@ def test_a_plain_unmount_with_uploads_pending_loses_nothing(
         assert not mount.is_mounted()
         [status] = vidfs.status()
         assert (status["pid"], status["pending"]) == (pid, 3), "the daemon goes on"
-        simhost.clear_faults()
         vidfs.ok("retry", "xvs")
+        simhost.clear_faults()
         until(lambda: vidfs.status() == [], "the daemon's end")
         assert at_host(simhost, "xvs") == files
     with mounted("xvs") as mount:

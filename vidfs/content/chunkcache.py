@@ -454,6 +454,10 @@ class ChunkCache:
         self.trim()
         return True
 
+    def holds(self, code: FileCode) -> bool:
+        """Whether anything of *code* is here. Cheap, as `holds_original`."""
+        return self._stem(code) in self._held
+
     def holds_original(self, code: FileCode, size_bytes: int) -> bool:
         """Whether the bytes that were uploaded from here as *code* are still held.
 

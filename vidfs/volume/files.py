@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -128,7 +129,17 @@ class Files:
             except BaseException:
                 self.release(fh)
                 raise
+        self._keep_held(handle)
         return fh
+
+    def _keep_held(self, handle: Handle) -> None:
+        """What is here of *handle*'s file can be read through it whatever becomes of the name."""
+        node = handle.node
+        if not handle.readable or handle.local is not None or node.remote is None:
+            return
+        if node.size_bytes is not None and self._cache.holds(FileCode(node.remote)):
+            with suppress(SpoolError, ContentChangedError):
+                self._get_reader(handle)
 
     def _get_content(self, node: Node) -> Content:
         return self._contents.get(node, is_here=self._writeback.find(node.inode) is not None)

@@ -205,6 +205,26 @@ def test_a_reader_that_opened_before_the_upload_ended_reads_on(rig: Rig) -> None
     run(main)
 
 
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_what_is_held_here_is_read_on_when_its_name_goes(rig: Rig, is_replaced: bool) -> None:
+    async def main() -> None:
+        async with rig.open() as volume:
+            await rig.write("a.mp4", b"film")
+            await rig.write("b.mp4", b"other")
+            await volume.wait_uploads()
+            reader = await rig.open_file("a.mp4", os.O_RDONLY)
+            if is_replaced:
+                await volume.rename(ROOT_INODE, "b.mp4", ROOT_INODE, "a.mp4", replace=True)
+            else:
+                await volume.unlink(ROOT_INODE, "a.mp4")
+            await volume.wait_uploads()
+            assert await volume.files.read(reader, 0, 100) == b"film"
+            await rig.close(reader)
+
+    run(main)
+    assert rig.at_host() == ({"a.mp4": b"other"} if is_replaced else {"b.mp4": b"other"})
+
+
 def test_truncating_while_another_fetches_the_old_bytes_leaves_one_upload(rig: Rig) -> None:
     rig.host.add("a.mp4", b"old bytes")
     fetched = trio.Event()
