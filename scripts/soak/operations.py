@@ -22,13 +22,15 @@ TOOL_S = 60.0
 _CHUNK = 20_000
 _MAP = """
 import mmap, os, sys
-path, *places = sys.argv[1:]
+path, text, *places = sys.argv[1:]
 fd = os.open(path, os.O_RDWR)
-with mmap.mmap(fd, 0) as area:
-    for place in places:
-        at, _, text = place.partition(":")
-        area[int(at) : int(at) + len(text)] = text.encode()
-    area.flush()
+room = os.fstat(fd).st_size - len(text)
+if room > 0:
+    with mmap.mmap(fd, 0) as area:
+        for place in places:
+            at = int(float(place) * room)
+            area[at : at + len(text)] = text.encode()
+        area.flush()
 os.close(fd)
 """
 
@@ -265,9 +267,7 @@ class Dice:
         operation = Operation(f"map {path} {text}", _nothing, (path,))
 
         def apply(root: Path) -> None:
-            if (size := (root / path).stat().st_size) > len(text):
-                ats = [int(place * (size - len(text))) for place in places]
-                _run(*_PYTHON, _MAP, root / path, *(f"{at}:{text}" for at in ats))
+            _run(*_PYTHON, _MAP, root / path, text, *map(str, places))
             operation.closed.add(path)
 
         operation.apply = apply
