@@ -419,6 +419,7 @@ class UploadQueue:
             else:
                 log.error("upload %d met an unforeseen error", job.id, exc_info=error)
                 self.hold(job, JobState.PARKED, "an unforeseen error, see the log")
+        error.__traceback__ = None  # with all that its frames hold, as long as the job waits
 
     @contextmanager
     def _row_may_lag(self, job: Job) -> Iterator[None]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 from tests.unit.fakes import FakeHost, raising
 from vidfs.errors import (
@@ -651,6 +652,22 @@ def test_close_does_not_wait_for_a_file_that_goes_meanwhile(rig: Rig, how: str) 
 
     run(main)
     assert rig.at_host() == ({} if how == "removed" else {"a.mp4": b"other"})
+
+
+def test_an_upload_that_failed_keeps_nothing_of_its_attempt_in_memory(rig: Rig) -> None:
+    """There may be thousands that wait for a host."""
+
+    async def main() -> None:
+        rig.host.on("upload", raising(UploadNodeError("502")))
+        async with rig.open() as volume:
+            await rig.write("a.mp4", b"film")
+            [job] = volume.writeback.queue.jobs
+            await rig.until(lambda: job.trouble is not None)
+            await trio.testing.wait_all_tasks_blocked()
+            assert job.trouble is not None
+            assert job.trouble.__traceback__ is None
+
+    run(main)
 
 
 def test_close_waits_for_an_attempt_that_gets_on_however_long_ago_one_failed(
