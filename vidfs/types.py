@@ -80,6 +80,7 @@ class Job:
     must_upload: bool = False  # no copy at the host will do: it refused, or has something else
     source: Job | None = None  # whose bytes at the host are to be copied, once they are there
     rival: Job | None = None  # what became of which is to be known before this is copied
+    is_placed: bool = False  # it was moved to `sent_folder` after it had been sent
     copies_damaged: int = 0  # at the host, one after the other
 
     @property

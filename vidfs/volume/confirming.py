@@ -131,6 +131,9 @@ class Confirmer:
                 raise
             raise HostServerError("the host doesn't know its new file yet") from None
         job.fields = {}
+        if new_folder is not None:  # it may be moved on before we are done
+            job.sent_folder, job.is_placed = new_folder, True
+            self._journal.save(job)
         if new_title is not None:
             self._tree.record_title(node, new_title)
         return place
@@ -203,7 +206,7 @@ class Confirmer:
         A host that once heeded the folder of an upload is believed from then on.
         """
         sent, root = job.sent_folder, self._host.root
-        if sent is None or sent == root or self._heeds_folder:
+        if sent is None or sent == root or self._heeds_folder or job.is_placed:
             return sent
         for folder in (sent, root):
             try:
@@ -212,7 +215,8 @@ class Confirmer:
                 continue
             # Some root listings mix in files of subfolders (API_FACTS §4).
             if any(file.code == job.code and file.folder in (None, folder) for file in files):
-                self._heeds_folder = folder == sent
+                was_just_sent = job.attempt_at > 0  # else it may have been moved there
+                self._heeds_folder = folder == sent and was_just_sent
                 return folder
         return sent  # it isn't listed yet
 

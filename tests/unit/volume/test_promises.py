@@ -278,6 +278,38 @@ def test_a_folder_that_others_emptied_can_be_removed(rig: Rig) -> None:
     run(main)
 
 
+@pytest.mark.parametrize("into_folder", [False, True])
+def test_moved_on_while_it_is_put_in_its_place_it_gets_to_the_last_one(
+    rig: Rig, into_folder: bool
+) -> None:
+    """Also where files don't tell their folder."""
+    rig.host = FakeHost(upload_into_folder=into_folder)
+    rig.host.says_folder = False
+
+    async def main() -> None:
+        async with rig.open() as volume:
+            folders = [ROOT_INODE, (await volume.make_folder(ROOT_INODE, "F")).inode]
+            first, second = reversed(folders) if not into_folder else folders
+            if into_folder:  # it is sent to the second, and moved to the first meanwhile
+                go_on = trio.Event()
+                rig.host.on("upload", go_on.wait)
+                await rig.write("a.mp4", b"film", parent=second)
+                await rig.until(lambda: rig.host.calls["upload"] == 1)
+                await volume.rename(second, "a.mp4", first, "a.mp4", replace=True)
+                go_on.set()
+
+            async def move_back() -> None:
+                await volume.rename(first, "a.mp4", second, "a.mp4", replace=True)
+
+            rig.host.on("edit_file", move_back, when="after")
+            if not into_folder:
+                await rig.write("a.mp4", b"film", parent=first)
+            assert await volume.wait_uploads() == 0
+
+    run(main)
+    assert rig.host.paths() == (["/F/", "/F/a.mp4"] if into_folder else ["/F/", "/a.mp4"])
+
+
 def test_a_folder_that_was_waited_for_is_looked_at_again(rig: Rig) -> None:
     """Another machine may have put a film into it meanwhile, which would go with it."""
 
