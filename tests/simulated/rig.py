@@ -143,9 +143,10 @@ class Rig:
         return job
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        """Until the host's back door shows it; `run` bounds the time."""
-        while not condition():  # noqa: ASYNC110 - another process: nothing to wait on
-            await trio.sleep(0.01)
+        """Until the host's back door shows it."""
+        with trio.fail_after(SETTLE_DEADLINE_S):  # an open volume is shielded from `run`'s
+            while not condition():  # noqa: ASYNC110 - another process: nothing to wait on
+                await trio.sleep(0.01)
 
     async def until_state(self, state: JobState) -> None:
         await self.volume.writeback.queue.wait_until(

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+import trio
 
 from tests.simulated.model import DIALECTS
 from tests.simulated.rig import Rig, run
@@ -199,6 +200,52 @@ def test_it_is_moved_to_another_folder(rig: Rig, state: JobState) -> None:
             await rig.settle()
             await rig.volume.refresh("")
             await rig.volume.refresh("Films/")
+            assert await rig.names() == ["Films"]
+            assert await rig.names(films) == ["b.mp4"]
+
+    run(main)
+    assert rig.at_host() == {"Films/b.mp4": FILM}
+    assert_sent_once(rig, state)
+
+
+@pytest.mark.parametrize("dialect", ["doodstream", "pstream", "streamtape"], indirect=True)
+def test_the_daemon_is_killed_between_the_two_calls_of_a_move(rig: Rig, state: JobState) -> None:
+    """One for the folder, one for the title: listings show what lies between them. The next
+    daemon is killed at the same place."""
+
+    def asked() -> int:
+        return rig.host.calls(rig.dialect).get("file/rename", 0)
+
+    async def until_cut(before: int) -> None:
+        """Until the host was asked for the title, if the upload didn't bring it, and died."""
+        await rig.until(lambda: asked() > before or "Films/b.mp4" in rig.at_host())
+        await rig.volume.refresh("")
+        await rig.volume.refresh("Films/")
+        rig.kill()
+
+    async def main() -> None:
+        async with rig.open() as volume, trio.open_nursery() as nursery:
+            films = (await volume.make_folder(ROOT_INODE, "Films")).inode
+            async with film_in(rig, state):
+                if state is JobState.DONE:
+                    await volume.refresh("")  # from now on listings are believed
+                else:
+                    await rig.rename("a.mp4", "b.mp4", new_parent=films)
+            before = asked()
+            rig.fault("file/rename", "hang")
+            if state is JobState.DONE:
+                nursery.start_soon(rig.rename, "a.mp4", "b.mp4", ROOT_INODE, films)
+            await until_cut(before)
+            nursery.cancel_scope.cancel()
+        before = asked()
+        async with rig.open():
+            await until_cut(before)
+        rig.host.clear_faults()
+        async with rig.open() as volume:
+            assert await rig.read("b.mp4", films) == FILM
+            await rig.settle()
+            await volume.refresh("")
+            await volume.refresh("Films/")
             assert await rig.names() == ["Films"]
             assert await rig.names(films) == ["b.mp4"]
 

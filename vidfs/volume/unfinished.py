@@ -32,12 +32,13 @@ class Unfinished:
         self._journal = journal
         self._writeback = writeback
         self._trash = trash
-        self._moving: set[Inode] = set()
+        self._changing: set[Inode] = set()
 
-    def is_moving(self, node: Node) -> bool:
-        """Whether the host is being asked to give *node* another name or place: a listing that
-        no longer shows it where it was may be of that, and doesn't take it from the tree."""
-        return node.inode in self._moving
+    def is_changing(self, node: Node) -> bool:
+        """Whether the host is being asked to give *node* another name or place, or to remove that
+        file: a listing that no longer shows it where it was may be of that, and doesn't take it
+        from the tree, with all that its note stands for."""
+        return node.inode in self._changing
 
     @contextmanager
     def noted(
@@ -57,15 +58,18 @@ class Unfinished:
             log.info("a change of %s is not noted: %s", node.name, error)
             yield
             return
-        if target is not None:
-            self._moving.add(node.inode)
+        if target is not None or not node.is_folder:
+            self._changing.add(node.inode)
         try:
             yield
         except Exception:
             self._journal.drop(job)
+            if target is not None:  # half of it may be done, and was not shown
+                for folder in (self._tree.get(node.parent), target):
+                    self._tree.refresh_soon(folder)
             raise
         finally:
-            self._moving.discard(node.inode)
+            self._changing.discard(node.inode)
         # Not if we are being stopped: the host may do it yet.
         self._journal.drop(job)
 

@@ -205,7 +205,7 @@ class Volume:
             listener=self,
             is_in_flight=lambda file: self.writeback.is_in_flight(file),
             is_pinned=lambda node: (
-                self.writeback.is_pinned(node) or self._unfinished.is_moving(node)
+                self.writeback.is_pinned(node) or self._unfinished.is_changing(node)
             ),
             holds_original=lambda node: self.writeback.holds_original(node),
         )

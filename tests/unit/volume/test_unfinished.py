@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,10 +11,10 @@ import pytest
 import trio
 
 from tests.unit.volume.test_volume import Rig, run
-from vidfs.errors import HostNotFoundError, SpoolFullError
+from vidfs.errors import BadRequestError, HostNotFoundError, SpoolFullError
 from vidfs.tree.journal import SqlJournal
 from vidfs.tree.store import Store
-from vidfs.types import ROOT_INODE
+from vidfs.types import ROOT_INODE, FileCode, FolderId, Inode
 from vidfs.volume import Volume
 
 Change = Callable[[Volume], Awaitable[object]]
@@ -25,11 +26,14 @@ def rig(tmp_path: Path) -> Rig:
     return Rig(tmp_path)
 
 
-def died_during(rig: Rig, call: str, when: str, change: Change) -> None:
-    """*change*, and the end of the daemon *before* or *after* the host did its work."""
+def died_during(rig: Rig, call: str, when: str, change: Change, *, seen: bool = False) -> None:
+    """*change*, and the end of the daemon *before* or *after* the host did its work. *seen*:
+    the root was listed just before that end."""
     reached = trio.Event()
 
     async def hang() -> None:
+        if seen:
+            await rig.volume.refresh("")
         reached.set()
         await trio.sleep_forever()
 
@@ -69,10 +73,14 @@ def test_a_removal_is_finished(rig: Rig, when: str) -> None:
     assert list(rig.at_host()) == ["b.mp4"]
 
 
-def test_what_a_finished_removal_put_into_the_trash_can_be_restored(rig: Rig) -> None:
+@pytest.mark.parametrize("seen", [False, True])
+def test_what_a_finished_removal_put_into_the_trash_can_be_restored(rig: Rig, seen: bool) -> None:
+    """*seen*: a listing shows that the file is gone before the daemon dies."""
     rig.host.capabilities = replace(rig.host.capabilities, delete_file=False)
     code = rig.host.add("a.mp4")
-    died_during(rig, "edit_file", "after", lambda volume: volume.unlink(ROOT_INODE, "a.mp4"))
+    died_during(
+        rig, "edit_file", "after", lambda volume: volume.unlink(ROOT_INODE, "a.mp4"), seen=seen
+    )
     assert next_start(rig) == []
     store = Store(rig.tmp_path / "state" / "catalogue.sqlite")
     [trashed] = store.load_trash()
@@ -254,5 +262,80 @@ def test_a_move_whose_answer_is_late_is_not_taken_for_a_loss(rig: Rig, kind: str
                 assert after.inode == before.inode
                 assert await rig.names() == ["Films", "b.mp4"]
                 assert await rig.names(attr.inode) == []
+
+    run(main)
+
+
+async def move_by_half(
+    rig: Rig, old: str, new: str, between: Callable[[], Awaitable[None]]
+) -> tuple[Inode, Inode]:
+    """Move *old* to *new* in `Films`, on a host that takes a call for the folder and another
+    for the title; *between* them. Returns the inodes of the folder and of what was to move."""
+    films, moved = [await rig.volume.lookup(ROOT_INODE, name) for name in ("Films", old)]
+    assert films is not None and moved is not None
+    await rig.names(films.inode)
+    node, target = [rig.volume.tree.get(attr.inode) for attr in (moved, films)]
+
+    async def first() -> None:
+        code, folder = node.remote or "", FolderId(target.remote or "")
+        if node.is_folder:
+            found = rig.host.folders[FolderId(code)]
+            rig.host.folders[FolderId(code)] = replace(found, parent=folder)
+        else:
+            rig.host.change(FileCode(code), folder=folder)
+        await between()
+
+    rig.host.on("edit_folder" if node.is_folder else "edit_file", first)
+    with suppress(BadRequestError):
+        await rig.volume.rename(ROOT_INODE, old, films.inode, new, replace=True)
+    return films.inode, node.inode
+
+
+@pytest.mark.parametrize("listed", [("",), ("", "Films/"), ("Films/", "")])
+@pytest.mark.parametrize(("old", "new"), [("a.mp4", "b.mp4"), ("A", "B")])
+def test_listings_in_the_midst_of_a_move_leave_it_the_same_entry(
+    rig: Rig, old: str, new: str, listed: tuple[str, ...]
+) -> None:
+    rig.host.add_folder("Films")
+    rig.host.add("a.mp4")
+    rig.host.add("c.mp4", b"x", rig.host.add_folder("A"))
+
+    async def look() -> None:
+        for path in listed:
+            await rig.volume.refresh(path)
+
+    async def main() -> None:
+        async with rig.open() as volume:
+            before = await rig.names()
+            shelf = await volume.lookup(ROOT_INODE, "A")
+            assert shelf is not None and await rig.names(shelf.inode) == ["c.mp4"]
+            films, moved = await move_by_half(rig, old, new, look)
+            assert await rig.names() == [name for name in before if name != old]
+            assert await rig.names(films) == [new]
+        async with rig.open() as volume:
+            attr = await volume.lookup(films, new)
+            assert attr is not None and attr.inode == moved
+            assert await rig.names(shelf.inode) == ["c.mp4"]
+
+    run(main)
+
+
+def test_of_a_move_that_the_host_refuses_in_its_midst_the_half_is_shown(rig: Rig) -> None:
+    rig.host.add_folder("Films")
+    rig.host.add("a.mp4")
+
+    async def look_and_refuse() -> None:
+        await rig.volume.refresh("")
+        await rig.volume.refresh("Films/")
+        raise BadRequestError("no such title")
+
+    async def main() -> None:
+        async with rig.open() as volume:
+            await rig.names()
+            films, _ = await move_by_half(rig, "a.mp4", "b.mp4", look_and_refuse)
+            while await rig.names(films) != ["a.mp4"]:  # noqa: ASYNC110 - the host, asked behind
+                await trio.sleep(0.01)
+            await rig.until(lambda: volume.tree.find_child(volume.tree.root, "a.mp4") is None)
+            assert volume.writeback._journal.load_changing() == []
 
     run(main)
