@@ -563,10 +563,12 @@ class Writeback:
             return
         assert job.code is not None
         node = self._node_of(job)
+        # The host's form of what was sent isn't the title of a file that others named.
+        is_others = node.given is None and node.title
         self._tree.record_uploaded(
             node,
             job.code,
-            title=job.sent_title or node.name,
+            title=node.title if is_others else job.sent_title or node.name,
             size_bytes=job.size_bytes,
             sha1=job.sha1,
             is_new=not job.is_kept,

@@ -123,6 +123,27 @@ def test_a_folder_that_the_host_ignored_is_mended_where_files_do_not_tell_theirs
     assert rig.host.titles(folder) == ["a.mp4", "b.mp4", "c.mp4", "d.mp4"]
 
 
+@pytest.mark.parametrize("title", ["a film.mkv", "a film"])
+def test_a_title_that_others_gave_outlives_what_the_host_makes_of_it(rig: Rig, title: str) -> None:
+    """As doodstream does, which leaves an extension out."""
+    rig.host.add(title, b"old")
+
+    async def strip() -> None:
+        rig.host.change(list(rig.host.stored)[-1], title="a film")
+        raise OutcomeUnknownError("lost")
+
+    async def main() -> None:
+        async with rig.open() as volume:
+            [name] = await rig.names()
+            rig.host.on("upload", strip, when="after")
+            await rig.write(name, b"new bytes")
+            assert await volume.wait_uploads() == 0
+            assert await rig.names() == [name]
+
+    run(main)
+    assert rig.at_host() == {title: b"new bytes"}
+
+
 def test_a_code_that_comes_while_removing_waits_its_turn_leaves_nothing(rig: Rig) -> None:
     rig.host.add("a.mp4", b"old")
 
