@@ -143,7 +143,7 @@ def test_what_the_host_can_edit_is_set_and_removed(
         # The title, and the name after it.
         setfattr(path, "title", "A new / title.mp4")
         until(lambda: sorted(os.listdir(mount.path)) == ["A new ／ title.mp4", "b.mp4"], "renamed")
-        assert not path.exists()
+        until(lambda: not path.exists(), "the old name gone")
         path = mount.path / "A new ／ title.mp4"
         assert get(path, "code") == code
         assert simhost.files(dialect)["A new / title.mp4"]["code"] == code

@@ -115,7 +115,7 @@ def test_a_daemon_that_hangs_is_shown_with_the_queue_that_is_on_disk(
     vidfs: Program, simhost: Simhost, mounted: Mounted
 ) -> None:
     """After its mount is gone, too, wherever its state is."""
-    simhost.fault("xvs:upload:drop-at=1000")
+    simhost.fault("xvs:upload/server:http=503")
     with mounted("xvs", state_dir=vidfs.root / "elsewhere") as mount:
         (mount.path / "Films").mkdir()
         (mount.path / "Films" / "a.mp4").write_bytes(pattern(3_000_000, 7))
@@ -139,8 +139,8 @@ def test_a_daemon_that_hangs_is_shown_with_the_queue_that_is_on_disk(
         shown = f"xvs on {mount.path} (its daemon doesn't answer), pid {pid}"
         assert [line for line in text.splitlines() if line == shown]
         assert "  uploads: 1 pending, 0 parked\n" in text
-        simhost.clear_faults()
         vidfs.ok("retry", "xvs")
+        simhost.clear_faults()
         until(lambda: vidfs.status() == [], "the daemon's end")
     assert list(simhost.files("xvs")) == ["Films/a.mp4"]
 
