@@ -30,7 +30,7 @@ from soak.shadow import (
     make_alike,
 )
 from tests.mount.mounting import Mount, Program, Simhost
-from vidfs.app.mounts import find_lock_holder, wait_until_gone
+from vidfs.app.mounts import find_lock_holder, release_stuck_mount, wait_until_gone
 from vidfs.control import ask
 
 QUEUE_S = 120.0
@@ -81,10 +81,10 @@ class Score:
 
 
 class Killer:
-    """SIGKILL for *pid* after a while, from a thread, wherever the mount's user is then."""
+    """SIGKILL for *mount*'s daemon after a while, from a thread, wherever its user is then."""
 
-    def __init__(self, pid: int, after_s: float) -> None:
-        self._pid = pid
+    def __init__(self, mount: Mount, after_s: float) -> None:
+        self._pid, self._state_dir = mount.pid, mount.state_dir
         self._over = threading.Event()
         self.fired = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(after_s,), daemon=True)
@@ -94,6 +94,10 @@ class Killer:
         if not self._over.wait(after_s):
             os.kill(self._pid, signal.SIGKILL)
             self.fired.set()
+            # It may leave a thread in the kernel that waits for who waits for it: the next mount
+            # or umount ends that, but the operation under way has to end first.
+            if not wait_until_gone(self._state_dir, self._pid, timeout_s=5):
+                release_stuck_mount(self._state_dir)
 
     def wait(self) -> None:
         self._thread.join()
@@ -167,7 +171,7 @@ class Soak:
         )[0]
         self.score.ends[end] += 1
         after_s = self._random.uniform(0.0, 0.6)
-        killer = Killer(self._mount.pid, after_s) if end.startswith("killed") else None
+        killer = Killer(self._mount, after_s) if end.startswith("killed") else None
         cut_off = None
         with self._company():
             for _ in range(self._random.randint(2, 9)):
@@ -293,7 +297,7 @@ class Soak:
                 self._kill_while_starting()
             self._start()
             if end == "killed twice":
-                Killer(self._mount.pid, self._random.uniform(0.0, 0.3)).wait()
+                Killer(self._mount, self._random.uniform(0.0, 0.3)).wait()
                 self._start()
         elif end == "stopped":
             os.kill(pid, signal.SIGTERM)
